@@ -1,0 +1,71 @@
+# Every entry point of the project; `make help` lists them.
+
+PYTHON  ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+PROFILE ?= demo
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+RESULTS := results/$(PROFILE)
+DONE    := $(RESULTS)/notebooks
+CORE    := $(wildcard pconv_core/*.py) pconv_core/published.csv \
+           pconv_core/profiles/__init__.py pconv_core/profiles/$(PROFILE).yaml
+NAMES   := $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))
+SCRATCH := $(CURDIR)/.scratch/nbval
+
+.DELETE_ON_ERROR:
+.PHONY: help install all notebooks readme test lint unit nbval lab clean distclean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
+
+all: $(NAMES:%=$(DONE)/%.ipynb)  ## run the study: every figure and table of PROFILE (demo)
+
+install: $(READY)  ## make .venv and install the tested versions of everything into it
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# One notebook: staged, and published only when its last cell has run.
+$(DONE)/%.ipynb: notebooks/%.ipynb $(CORE) | $(READY)
+	$(BIN)/python -m pconv_core.pipeline run $< --profile $(PROFILE) $(if $(REFRESH),--refresh)
+
+# What a notebook reads of another: weights, logs or tables.
+$(DONE)/03_pretrain_stage2.ipynb: $(DONE)/02_pretrain_stage1.ipynb
+$(DONE)/04_finetune_coco.ipynb: $(DONE)/03_pretrain_stage2.ipynb
+$(DONE)/05_size_study_224_vs_256.ipynb: $(DONE)/04_finetune_coco.ipynb
+$(DONE)/06_loss_curves.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
+$(DONE)/07_psnr_table.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
+
+notebooks:  ## run the study anew and store its outputs in notebooks/, results/ and the README
+	rm -rf $(DONE)
+	$(MAKE) all REFRESH=1
+	$(BIN)/python -m pconv_core.pipeline store --profile $(PROFILE)
+	$(MAKE) readme
+
+readme: $(READY)  ## write the results table of results/PROFILE into the README
+	$(BIN)/python -m pconv_core.pipeline readme --profile $(PROFILE)
+
+test: lint unit nbval  ## everything that must hold: lint, tests, notebooks against their outputs
+
+lint: $(READY)  ## ruff, on code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: $(READY)  ## pytest on tests/
+	$(BIN)/python -m pytest tests
+
+nbval: $(READY)  ## run the notebooks again and compare with their stored outputs
+	rm -rf $(SCRATCH)
+	PCONV_OUTPUT=$(SCRATCH) $(BIN)/python -m pytest --nbval --nbval-current-env -p no:cacheprovider notebooks
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+clean:  ## remove what runs leave and git does not keep (weights, executed copies, caches)
+	rm -rf results/*/notebooks results/*/checkpoints results/*/.staging results/*/failed
+	rm -rf .scratch .pytest_cache .ruff_cache .hypothesis
+
+distclean: clean  ## the environment too
+	rm -rf $(VENV)

@@ -1,0 +1,162 @@
+"""PSNR, SSIM and L1 by hole-ratio bin, for networks and for classical baselines."""
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from pconv_core.models import InpaintingNet, composite
+
+# Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
+Fill = Callable[[Tensor, Tensor], Tensor]
+
+# A picture that is right to the last bit has no finite PSNR; this keeps means finite.
+MAX_PSNR = 100.0
+TELEA_RADIUS = 3
+
+
+def network(model: InpaintingNet) -> Fill:
+    """Wrap a network, in evaluation mode and without gradient; I_out is clipped to [0, 1]."""
+
+    def fill(images: Tensor, masks: Tensor) -> Tensor:
+        model.eval()
+        with torch.no_grad():
+            return model(images * masks, masks).clamp(0, 1)
+
+    return fill
+
+
+def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill each hole with the mean colour of the known pixels (black where none is known)."""
+    known = masks.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = (images * masks).sum(dim=(2, 3), keepdim=True) / known
+    return composite(mean.expand_as(images), images, masks)
+
+
+def telea(images: Tensor, masks: Tensor) -> Tensor:
+    """OpenCV's fast-marching method (Telea 2004), radius 3."""
+    return _opencv(images, masks, cv2.INPAINT_TELEA)
+
+
+def navier_stokes(images: Tensor, masks: Tensor) -> Tensor:
+    """OpenCV's fluid-dynamics method (Bertalmio et al. 2001), radius 3."""
+    return _opencv(images, masks, cv2.INPAINT_NS)
+
+
+BASELINES: dict[str, Fill] = {
+    "mean fill": mean_fill,
+    "Navier-Stokes": navier_stokes,
+    "Telea": telea,
+}
+
+
+def metrics(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Compare two pictures.
+
+    Parameters
+    ----------
+    result, truth : ndarray of shape (H, W, 3)
+        RGB in [0, 1].
+
+    Returns
+    -------
+    dict
+        "psnr" in dB, at most 100; "ssim" with the Gaussian window of Wang et al. (2004); "l1",
+        the mean absolute difference in percent of the range.
+    """
+    if np.array_equal(result, truth):
+        psnr = MAX_PSNR
+    else:
+        psnr = min(MAX_PSNR, peak_signal_noise_ratio(truth, result, data_range=1.0))
+    ssim = structural_similarity(
+        truth,
+        result,
+        data_range=1.0,
+        channel_axis=2,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return {"psnr": psnr, "ssim": ssim, "l1": 100 * float(np.abs(result - truth).mean())}
+
+
+def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
+    """Measure one method on an evaluation set.
+
+    Parameters
+    ----------
+    fill : callable
+    crops : iterator of (bin, border, images, masks)
+        As `data.test_crops` yields them.
+
+    Returns
+    -------
+    DataFrame
+        A row a picture: hole_ratio ("0.1-0.2"), border, ratio (the exact one), and psnr, ssim and
+        l1 of I_comp, then the same of I_out with the suffix "_out".
+    """
+    rows = []
+    for (lo, hi), border, images, masks in crops:
+        out = fill(images, masks)
+        comp = composite(out, images, masks)
+        for k in range(len(images)):
+            truth = _picture(images[k])
+            of_out = metrics(_picture(out[k]), truth)
+            rows.append(
+                {
+                    "hole_ratio": f"{lo}-{hi}",
+                    "border": border,
+                    "ratio": 1 - masks[k].double().mean().item(),
+                    **metrics(_picture(comp[k]), truth),
+                    **{f"{name}_out": value for name, value in of_out.items()},
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def by_bin(pictures: pd.DataFrame, keys: tuple[str, ...] = ("model",)) -> pd.DataFrame:
+    """Mean of the metrics, and the count, for each of `keys`, hole-ratio bin and border setting."""
+    groups = pictures.groupby([*keys, "hole_ratio", "border"], sort=False)
+    table = groups.mean(numeric_only=True).drop(columns="ratio")
+    table.insert(0, "pictures", groups.size())
+    return table.reset_index()
+
+
+def overall(pictures: pd.DataFrame, keys: tuple[str, ...] = ("model",)) -> pd.DataFrame:
+    """Mean of the metrics over all pictures with a hole ratio of at most 0.5."""
+    small = pictures[pictures["ratio"] <= 0.5]
+    groups = small.groupby(list(keys), sort=False)
+    table = groups.mean(numeric_only=True).drop(columns=["ratio", "border"])
+    table.insert(0, "pictures", groups.size())
+    return table.reset_index()
+
+
+def published() -> pd.DataFrame:
+    """Figures of the paper, the seed and other re-implementations, as published.
+
+    Returns
+    -------
+    DataFrame
+        source, model, data, hole_ratio, psnr_db, ssim, l1_percent, note; absent figures are NaN.
+    """
+    with (files("pconv_core") / "published.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:
+    filled = []
+    for image, mask in zip(images, masks, strict=True):
+        pixels = np.ascontiguousarray(np.rint(_picture(image) * 255).astype(np.uint8))
+        hole = (mask[0].numpy() == 0).astype(np.uint8)
+        result = cv2.inpaint(pixels, hole, TELEA_RADIUS, method)
+        filled.append(torch.from_numpy(result.transpose(2, 0, 1).astype(np.float32) / 255))
+    return torch.stack(filled)
+
+
+def _picture(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).numpy()

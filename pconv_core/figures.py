@@ -1,0 +1,231 @@
+"""Every figure of the study, in one look: Okabe-Ito colours, one font size, labelled units."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+WIDTH = 9.0  # inches; a README shows it at about 900 pixels
+
+# Okabe and Ito (2008): distinguishable with every kind of colour vision.
+COLOURS = {
+    "pconv": "#0072B2",
+    "unet": "#D55E00",
+    "pconv_small": "#56B4E9",
+    "conv": "#009E73",
+    "mean fill": "#999999",
+    "Navier-Stokes": "#CC79A7",
+    "Telea": "#000000",
+}
+MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
+STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
+TERM_LABELS = {
+    "valid": r"valid  $L_{valid}$",
+    "hole": r"hole  $L_{hole}$",
+    "perceptual": r"perceptual  $L_{perc}$",
+    "style_out": r"style of $I_{out}$",
+    "style_comp": r"style of $I_{comp}$",
+    "tv": r"total variation  $L_{tv}$",
+}
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+
+def save(figure: Figure, path: Path) -> Figure:
+    """Write a figure as PNG, the same bytes for the same figure, and return it."""
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    return figure
+
+
+def picture_rows(rows: dict[str, Sequence[np.ndarray]], height: float = 1.0) -> Figure:
+    """Draw a grid of pictures, a labelled row a kind.
+
+    Parameters
+    ----------
+    rows : dict of label -> pictures
+        Pictures of shape (H, W), drawn grey from 0 to 1, or (H, W, 3); as many in each row.
+    height : float
+        Height over width of a picture.
+    """
+    count = len(next(iter(rows.values())))
+    side = (WIDTH - 1.3) / count
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(rows), count, figsize=(WIDTH, side * height * len(rows)), squeeze=False
+        )
+        for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+            for axis, picture in zip(line, pictures, strict=True):
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+            line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    plt.close(figure)
+    return figure
+
+
+def to_picture(image: Tensor) -> np.ndarray:
+    """(3, H, W) or (1, H, W) tensor to an array that `picture_rows` draws."""
+    array = image.detach().clamp(0, 1).permute(1, 2, 0).numpy()
+    return array[..., 0] if array.shape[2] == 1 else array
+
+
+def ratio_histogram(ratios: dict[str, np.ndarray], edges: Sequence[float]) -> Figure:
+    """Histogram of hole ratios for each kind of mask, with the bins' edges marked."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(WIDTH, 2.8))
+        bins = np.linspace(0, 0.62, 32)
+        colours = [COLOURS["pconv"], COLOURS["unet"]]
+        axis.hist(list(ratios.values()), bins, label=list(ratios), color=colours)
+        for edge in edges:
+            axis.axvline(edge, color="#666666", linewidth=0.8, linestyle=":")
+        axis.set(xlabel="hole-to-image ratio (dotted: edges of the six bins)", ylabel="masks")
+        axis.legend(loc="lower center", ncols=2)
+    plt.close(figure)
+    return figure
+
+
+def loss_curves(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
+    """The seed's three-panel figure: total loss against step, a panel a network.
+
+    Parameters
+    ----------
+    logs : dict of title -> loss record
+        As `Study.log` returns it.
+    colours : sequence of str
+        Keys of COLOURS, one a panel.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(logs), figsize=(WIDTH, 3.0), sharey=True)
+        for axis, (title, log), colour in zip(axes, logs.items(), colours, strict=True):
+            axis.plot(log["step"], log["total"], ".", markersize=4, color=COLOURS[colour])
+            axis.set(title=title, xlabel="step", yscale="log")
+            _mark_stages(axis, log)
+        axes[0].set_ylabel("total loss (eq. 7, as trained)")
+    plt.close(figure)
+    return figure
+
+
+def loss_terms(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
+    """The six unweighted terms of eq. 7 against step, a panel a term, a colour a network."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, 3, figsize=(WIDTH, 4.8), sharex=True)
+        for axis, (term, label) in zip(axes.flat, TERM_LABELS.items(), strict=True):
+            for (title, log), colour in zip(logs.items(), colours, strict=True):
+                axis.plot(
+                    log["step"],
+                    log[term],
+                    MARKERS[colour],
+                    markersize=2.5,
+                    color=COLOURS[colour],
+                    label=title,
+                )
+            axis.set(title=label, yscale="log")
+            _mark_stages(axis, next(iter(logs.values())), labels=False)
+        for axis in axes[-1]:
+            axis.set_xlabel("step")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("term, unweighted")
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(logs), markerscale=2)
+    plt.close(figure)
+    return figure
+
+
+def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataFrame) -> Figure:
+    """PSNR of I_comp against hole ratio, without and with border, and the paper's figures.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `evaluation.by_bin` returns it.
+    styles : dict of model in the table -> key of COLOURS
+    reference : DataFrame
+        Published rows (hole_ratio, psnr_db) of the paper, with border.
+    """
+    bins = list(dict.fromkeys(table["hole_ratio"]))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.8), sharey=True)
+        for axis, border in zip(axes, (False, True), strict=True):
+            for model, key in styles.items():
+                part = table[(table["model"] == model) & (table["border"] == border)]
+                axis.plot(
+                    [bins.index(b) for b in part["hole_ratio"]],
+                    part["psnr"],
+                    marker=MARKERS.get(key, "."),
+                    linestyle="-" if key in MARKERS else "--",
+                    color=COLOURS[key],
+                    label=model,
+                )
+            if border:
+                at = [bins.index(b) for b in reference["hole_ratio"]]
+                axis.plot(at, reference["psnr_db"], "*", color="#E69F00", markersize=11)
+            axis.set_xticks(range(len(bins)), bins)
+            kind = "may touch the border" if border else "stay clear of the border"
+            axis.set(xlabel="hole-to-image ratio", title=f"holes {kind}")
+        axes[1].plot([], [], "*", color="#E69F00", markersize=11, label="paper, Places2, 512 px")
+        axes[0].set_ylabel(r"PSNR of $I_{comp}$ in dB")
+        handles, labels = axes[1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    plt.close(figure)
+    return figure
+
+
+def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
+    """PSNR of I_comp against the size it is evaluated at, a line a network.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns model, evaluated_at and psnr.
+    styles : dict of model in the table -> key of COLOURS
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(WIDTH, 3.2))
+        for model, key in styles.items():
+            part = table[table["model"] == model].sort_values("evaluated_at")
+            axis.plot(
+                part["evaluated_at"],
+                part["psnr"],
+                marker=MARKERS.get(key, "."),
+                linestyle="-" if key in MARKERS else "--",
+                color=COLOURS[key],
+                label=model,
+            )
+        axis.set_xticks(sorted(table["evaluated_at"].unique()))
+        axis.set(
+            xlabel="side of the evaluated crop in pixels",
+            ylabel=r"PSNR of $I_{comp}$ in dB" "\n" "(hole ratios up to 0.5)",
+        )
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.close(figure)
+    return figure
+
+
+def _mark_stages(axis, log: pd.DataFrame, labels: bool = True) -> None:
+    """Draw a line where a stage begins, and its name."""
+    for k, (name, part) in enumerate(log.groupby("stage", sort=False)):
+        if k:
+            axis.axvline(part["step"].iloc[0], color="#666666", linewidth=0.8, linestyle=":")
+        if labels:
+            axis.text(
+                part["step"].mean(),
+                1.0,
+                STAGE_LABELS[name],
+                transform=axis.get_xaxis_transform(),
+                ha="center",
+                va="top",
+                fontsize=8,
+                rotation=0 if k == 0 else 90,
+            )

@@ -1,0 +1,128 @@
+"""The partial convolution (eq. 1 and 2) and its plain twin."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Parts = Tensor | Sequence[Tensor]
+
+
+class PartialConv2d(nn.Conv2d):
+    """2-D convolution over the known pixels of each window, a drop-in for `torch.nn.Conv2d`.
+
+    With weights W, bias b, features X and mask M of one window (eq. 1 and 2)::
+
+        x' = W^T (X * M) * sum(1) / sum(M) + b    if sum(M) > 0, else 0
+        m' = 1                                    if sum(M) > 0, else 0
+
+    sum(1) is the number of entries of the window, kernel area times input channels; sum(M)
+    counts those that are known, over all channels.  Zero padding counts as hole, so windows that
+    hang over the border are rescaled as well.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding, dilation, bias
+        As for `torch.nn.Conv2d`; `padding` is a number or a pair.
+
+    Examples
+    --------
+    >>> layer = PartialConv2d(3, 8, kernel_size=3, padding=1)
+    >>> features, mask = layer(torch.rand(1, 3, 5, 5), torch.zeros(1, 1, 5, 5))
+    >>> features.abs().max().item(), mask.max().item()
+    (0.0, 0.0)
+    """
+
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, bias=True
+    ):
+        if isinstance(padding, str):
+            raise ValueError(f"padding is {padding!r}; a number or a pair of numbers is needed")
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias
+        )
+
+    def forward(self, x: Parts, mask: Parts) -> tuple[Tensor, Tensor]:
+        """Convolve the known pixels and shrink the hole.
+
+        Parameters
+        ----------
+        x : Tensor of shape (N, C, H, W), or a sequence of such
+            Features.  A sequence stands for its concatenation along the channels (a skip
+            connection), each part with a mask of its own.
+        mask : Tensor of shape (N, 1, H, W) or (N, C, H, W), or a sequence of such
+            1 where known, 0 in the hole; one for each part of `x`.  The values are trusted.
+
+        Returns
+        -------
+        y : Tensor of shape (N, out_channels, H', W')
+            0 wherever the window holds no known entry.
+        new_mask : Tensor of shape (N, 1, H', W')
+            Carries no gradient.
+
+        Raises
+        ------
+        ValueError
+            If the shapes of features and masks do not belong together.
+        """
+        features, masks = _as_parts(x), _as_parts(mask)
+        _check_parts(features, masks, self.in_channels)
+        masks = [m.to(features[0].dtype) for m in masks]
+        ratio, new_mask = self._rescaling(features, masks)
+        masked = [f * m for f, m in zip(features, masks, strict=True)]
+        masked = masked[0] if len(masked) == 1 else torch.cat(masked, dim=1)
+        y = F.conv2d(masked, self.weight, None, self.stride, self.padding, self.dilation)
+        y = y * ratio.to(y.dtype)
+        new_mask = new_mask.to(y.dtype)
+        if self.bias is not None:
+            y = y + self.bias.to(y.dtype).view(1, -1, 1, 1) * new_mask
+        return y, new_mask
+
+    @torch.no_grad()
+    def _rescaling(self, features: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return sum(1)/sum(M), 0 where sum(M) is 0, and the new mask; both (N, 1, H', W')."""
+        # Counts reach kernel area x channels, beyond the integers that half precision holds.
+        with torch.autocast(features[0].device.type, enabled=False):
+            known = 0
+            for f, m in zip(features, masks, strict=True):
+                # A one-channel mask stands for all channels of its part: weighed, not expanded.
+                m = m.to(torch.promote_types(m.dtype, torch.float32))
+                kernel = m.new_full((1, m.shape[1], *self.kernel_size), f.shape[1] // m.shape[1])
+                known = known + F.conv2d(m, kernel, None, self.stride, self.padding, self.dilation)
+        # Sums of ones are whole numbers; 0.5 also forgives the rounding of a fast convolution.
+        new_mask = (known > 0.5).to(known.dtype)
+        window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
+        return window / known.clamp(min=1) * new_mask, new_mask
+
+
+class PlainConv2d(nn.Conv2d):
+    """An ordinary convolution that is called as `PartialConv2d` is and passes the mask by.
+
+    It makes the paper's baseline "Conv" the same network with the one operation exchanged.
+    """
+
+    def forward(self, x: Parts, mask: Parts) -> tuple[Tensor, Tensor]:
+        """Convolve `x`, parts concatenated; return it with the first mask, untouched."""
+        features = _as_parts(x)
+        joined = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+        return super().forward(joined), _as_parts(mask)[0]
+
+
+def _as_parts(x: Parts) -> list[Tensor]:
+    return [x] if isinstance(x, Tensor) else list(x)
+
+
+def _check_parts(features: list[Tensor], masks: list[Tensor], in_channels: int) -> None:
+    if len(features) != len(masks):
+        raise ValueError(f"{len(features)} parts of features come with {len(masks)} masks")
+    channels = sum(f.shape[1] for f in features)
+    if channels != in_channels:
+        raise ValueError(f"features have {channels} channels, the layer takes {in_channels}")
+    for f, m in zip(features, masks, strict=True):
+        allowed = [(f.shape[0], c, *f.shape[2:]) for c in (1, f.shape[1])]
+        if tuple(m.shape) not in allowed:
+            raise ValueError(
+                f"mask has shape {tuple(m.shape)}, features have {tuple(f.shape)}; "
+                f"the mask should be {allowed[0]} or {allowed[1]}"
+            )

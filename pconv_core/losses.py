@@ -1,0 +1,267 @@
+"""The inpainting loss (eq. 7) and the VGG-16 features it looks through."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import VGG16_Weights, vgg16
+
+from pconv_core.models import Normalise, composite
+
+# Eq. 7; the style weight is that of the second stage and of the paper.
+WEIGHTS = {
+    "valid": 1.0,
+    "hole": 6.0,
+    "perceptual": 0.05,
+    "style_out": 120.0,
+    "style_comp": 120.0,
+    "tv": 0.1,
+}
+
+# Output channels of VGG-16's convolutions up to pool3; "M" is a pooling.
+VGG16_TO_POOL3 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M")
+
+
+class VGGFeatures(nn.Module):
+    """Features of an RGB image after pool1, pool2 and pool3 of VGG-16, weights frozen.
+
+    Parameters
+    ----------
+    weights : str or Path
+        "imagenet": torchvision's weights, downloaded once.  "random": He-initialised from `seed`.
+        Otherwise the path of a state dict of torchvision's `vgg16`.
+    width : float
+        Scales the channels of "random"; 1 is VGG-16.  Its features are multiplied by the square
+        root of it: Gram entries fall as 1/C, so a narrow net would weigh style more than VGG-16.
+    seed : int
+        Seed of "random".
+
+    Raises
+    ------
+    RuntimeError
+        If the ImageNet weights cannot be downloaded.
+    ValueError
+        If a state dict is missing, unreadable or not VGG-16's, or `width` is not 1 with
+        trained weights.
+    """
+
+    def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
+        super().__init__()
+        if width != 1 and weights != "random":
+            raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
+        self.normalise = Normalise()
+        self.stages = _vgg_stages(width)
+        self.scale = width**0.5
+        if weights == "random":
+            self._draw(seed)
+        else:
+            self._load(_imagenet_state() if weights == "imagenet" else _read_state(Path(weights)))
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the three feature maps of an image (N, 3, H, W) in [0, 1]."""
+        x = self.normalise(image)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x * self.scale)
+        return features
+
+    def train(self, mode: bool = True) -> "VGGFeatures":
+        """Stay in evaluation mode; the features are a fixed measure."""
+        return super().train(False)
+
+    def _draw(self, seed: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for conv in self._convolutions():
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)
+
+    def _load(self, state: dict[str, Tensor]) -> None:
+        names = sorted(
+            {k.rsplit(".", 1)[0] for k in state if k.startswith("features.")},
+            key=lambda name: int(name.split(".")[1]),
+        )
+        convolutions = self._convolutions()
+        try:
+            for name, conv in zip(names, convolutions, strict=False):
+                conv.load_state_dict({p: state[f"{name}.{p}"] for p in ("weight", "bias")})
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"the state dict is not that of torchvision's vgg16: {error}"
+            ) from None
+        if len(names) < len(convolutions):
+            raise ValueError(
+                f"the state dict holds {len(names)} convolutions named features.N; "
+                "torchvision's vgg16 has 13"
+            )
+
+    def _convolutions(self) -> list[nn.Conv2d]:
+        return [m for m in self.stages.modules() if isinstance(m, nn.Conv2d)]
+
+
+class InpaintingLoss(nn.Module):
+    """The loss of eq. 7: six weighted terms, each averaged over the images of the batch.
+
+    L = L_valid + 6 L_hole + 0.05 L_perceptual + lambda_style (L_style_out + L_style_comp)
+    + 0.1 L_tv, lambda_style being 1 in the seed's first stage and 120 otherwise.
+
+    Parameters
+    ----------
+    features : nn.Module
+        Maps an image to a list of feature maps; see `VGGFeatures`.
+    valid, hole, perceptual, style_out, style_comp, tv : float
+        The weights of the terms.
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        valid: float = WEIGHTS["valid"],
+        hole: float = WEIGHTS["hole"],
+        perceptual: float = WEIGHTS["perceptual"],
+        style_out: float = WEIGHTS["style_out"],
+        style_comp: float = WEIGHTS["style_comp"],
+        tv: float = WEIGHTS["tv"],
+    ):
+        super().__init__()
+        self.features = features
+        self.weights = {
+            "valid": valid,
+            "hole": hole,
+            "perceptual": perceptual,
+            "style_out": style_out,
+            "style_comp": style_comp,
+            "tv": tv,
+        }
+
+    def forward(self, out: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weigh the terms.
+
+        Parameters
+        ----------
+        out, image : Tensor of shape (N, 3, H, W)
+            I_out and I_gt, RGB in [0, 1].
+        mask : Tensor of shape (N, 1, H, W)
+            1 = known, 0 = hole.
+
+        Returns
+        -------
+        total : Tensor, scalar
+        terms : dict of scalar Tensors, detached
+            The unweighted terms by name, and "total".
+        """
+        comp = composite(out, image, mask)
+        f_out, f_comp, f_gt = self._three_features(out, comp, image)
+        terms = {
+            "valid": self.valid(out, image, mask),
+            "hole": self.hole(out, image, mask),
+            "perceptual": self.perceptual(f_out, f_comp, f_gt),
+            "style_out": self.style(f_out, f_gt),
+            "style_comp": self.style(f_comp, f_gt),
+            "tv": self.total_variation(comp, mask),
+        }
+        total = sum(self.weights[name] * term for name, term in terms.items())
+        record = {"total": total, **terms}
+        return total, {name: term.detach() for name, term in record.items()}
+
+    @staticmethod
+    def valid(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """L_valid = ||M (I_out - I_gt)||_1 / N, N = C H W."""
+        return (mask * (out - image)).abs().mean()
+
+    @staticmethod
+    def hole(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """L_hole = ||(1 - M)(I_out - I_gt)||_1 / N, N = C H W."""
+        return ((1 - mask) * (out - image)).abs().mean()
+
+    @staticmethod
+    def perceptual(f_out: list[Tensor], f_comp: list[Tensor], f_gt: list[Tensor]) -> Tensor:
+        """L_perceptual: L1 of features, I_out and I_comp against I_gt, each over its elements."""
+        layers = zip(f_out, f_comp, f_gt, strict=True)
+        return sum(F.l1_loss(o, g) + F.l1_loss(c, g) for o, c, g in layers)
+
+    @staticmethod
+    def style(features: list[Tensor], f_gt: list[Tensor]) -> Tensor:
+        """L_style: L1 of Gram matrices over their C_p x C_p entries, summed over the layers."""
+        layers = zip(features, f_gt, strict=True)
+        return sum(F.l1_loss(gram(f), gram(g)) for f, g in layers)
+
+    @staticmethod
+    def total_variation(comp: Tensor, mask: Tensor) -> Tensor:
+        """L_tv: L1 of neighbours of I_comp, both in the hole dilated by one pixel, over N."""
+        region = F.max_pool2d(1 - mask, kernel_size=3, stride=1, padding=1)
+        across = region[..., :, 1:] * region[..., :, :-1] * (comp[..., :, 1:] - comp[..., :, :-1])
+        down = region[..., 1:, :] * region[..., :-1, :] * (comp[..., 1:, :] - comp[..., :-1, :])
+        return (across.abs().sum() + down.abs().sum()) / comp.numel()
+
+    def _three_features(self, out, comp, image) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Features of I_out and I_comp in one batch, and of I_gt without gradient."""
+        with torch.no_grad():
+            f_gt = self.features(image)
+        both = [f.chunk(2) for f in self.features(torch.cat([out, comp]))]
+        return [f[0] for f in both], [f[1] for f in both], f_gt
+
+
+def gram(features: Tensor) -> Tensor:
+    """Autocorrelation of feature maps over positions, scaled by 1/(C H W).
+
+    Computed in float32 whatever comes in, the factor taken into the operands: products over a
+    large map would overflow half precision.
+
+    Parameters
+    ----------
+    features : Tensor of shape (N, C, H, W)
+
+    Returns
+    -------
+    Tensor of shape (N, C, C), float32 or wider
+    """
+    n, c, h, w = features.shape
+    with torch.autocast(features.device.type, enabled=False):
+        wide = features if features.dtype == torch.float64 else features.float()
+        flat = wide.reshape(n, c, h * w) / (c * h * w) ** 0.5
+        return flat @ flat.transpose(1, 2)
+
+
+def _vgg_stages(width: float) -> nn.ModuleList:
+    stages, layers, channels = nn.ModuleList(), [], 3
+    for entry in VGG16_TO_POOL3:
+        if entry == "M":
+            # Without ceil_mode, as VGG-16; a side under 8 pixels leaves nothing to compare.
+            stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
+            layers = []
+        else:
+            out_channels = max(1, round(entry * width))
+            layers += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU()]
+            channels = out_channels
+    return stages
+
+
+def _imagenet_state() -> dict[str, Tensor]:
+    try:
+        return vgg16(weights=VGG16_Weights.IMAGENET1K_V1).state_dict()
+    except (OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f"the ImageNet weights of VGG-16 could not be downloaded ({error}); either fetch "
+            f"{VGG16_Weights.IMAGENET1K_V1.url} on another machine and give its path as the "
+            "perceptual features, or choose 'random', which needs no download"
+        ) from None
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(
+            f"no VGG-16 state dict at {path}; perceptual features should be 'imagenet', 'random' "
+            "or the path of a state dict"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has no common base for what a bad file can raise
+        raise ValueError(f"{path} is not a state dict that torch can read: {error}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}; it should be a state dict")
+    return state

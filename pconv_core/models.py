@@ -1,0 +1,293 @@
+"""The networks of the study: partial U-Net, its plain-convolution twin, the traditional U-Net.
+
+All three take an image with RGB in [0, 1], shape (N, 3, H, W), and a mask (N, 1, H, W), 1 = known,
+of any height and width of at least 32, and return I_out of exactly that size, in the units of the
+image but not clipped to [0, 1].
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pconv_core.layers import PartialConv2d, PlainConv2d
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MIN_SIZE = 32
+
+
+def levels_for(size: int) -> int:
+    """Number of encoder levels for a training size: log2, rounded (256 -> 8, 224 -> 8, 64 -> 6)."""
+    return max(1, round(math.log2(size)))
+
+
+class Normalise(nn.Module):
+    """Move RGB in [0, 1] to the ImageNet mean and standard deviation, and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Standardise an (N, 3, H, W) image."""
+        return (image - self.mean) / self.std
+
+    def inverse(self, image: Tensor) -> Tensor:
+        """Undo `forward`."""
+        return image * self.std + self.mean
+
+
+class InpaintingNet(nn.Module):
+    """What the three networks share: input check, frozen encoder norm, initial weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder_norm_frozen = False
+        self.encoder: nn.ModuleList
+
+    def freeze_encoder_norm(self) -> None:
+        """Freeze statistics, scale and shift of the encoder's batch norm (fine-tuning phase).
+
+        Holes spoil the statistics of a batch; the paper fine-tunes with the encoder's frozen.
+        """
+        self.encoder_norm_frozen = True
+        for norm in self._encoder_norms():
+            norm.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "InpaintingNet":
+        """As `nn.Module.train`, but a frozen encoder norm stays in evaluation mode."""
+        super().train(mode)
+        if self.encoder_norm_frozen:
+            for norm in self._encoder_norms():
+                norm.eval()
+        return self
+
+    def _encoder_norms(self) -> list[nn.Module]:
+        return [m for m in self.encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+
+    def _initialise(self, negative_slope: float) -> None:
+        """Draw the weights as He et al. (2015)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=negative_slope)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
+class _Block(nn.Module):
+    """Convolution with its mask, then batch norm, then activation."""
+
+    def __init__(self, conv: nn.Module, norm: bool, activation: nn.Module):
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.BatchNorm2d(conv.out_channels) if norm else nn.Identity()
+        self.activation = activation
+
+    def forward(self, x, mask) -> tuple[Tensor, Tensor]:
+        x, mask = self.conv(x, mask)
+        return self.activation(self.norm(x)), mask
+
+
+class PConvUNet(InpaintingNet):
+    """U-Net of partial convolutions (table 2 of the paper).
+
+    Each encoder level halves the size (7x7, 5x5, 5x5, then 3x3 kernels, stride 2) and doubles the
+    width up to 8 times `base_channels`.  Each decoder level doubles features and mask (nearest
+    neighbour), joins the encoder's features and mask of that size and convolves (3x3); the last
+    one joins the masked image itself and has neither norm nor activation.
+
+    Parameters
+    ----------
+    levels : int
+        Number of encoder levels; the paper's 512-pixel network has 8.  See `levels_for`.
+    base_channels : int
+        Width of the first level; 64 in the paper.
+    """
+
+    conv = PartialConv2d
+
+    def __init__(self, levels: int = 8, base_channels: int = 64):
+        super().__init__()
+        widths = [3] + [base_channels * min(2**i, 8) for i in range(levels)]
+        kernels = [7, 5, 5] + [3] * levels
+        self.normalise = Normalise()
+        self.encoder = nn.ModuleList()
+        for i in range(levels):
+            has_norm, k = i > 0, kernels[i]
+            conv = self.conv(
+                widths[i], widths[i + 1], k, stride=2, padding=k // 2, bias=not has_norm
+            )
+            self.encoder.append(_Block(conv, has_norm, nn.ReLU()))
+        self.decoder = nn.ModuleList()
+        for i in reversed(range(levels)):
+            last = i == 0
+            conv = self.conv(widths[i + 1] + widths[i], widths[i], 3, padding=1, bias=last)
+            self.decoder.append(
+                _Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2))
+            )
+        self._initialise(negative_slope=0.2)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Inpaint.
+
+        Parameters
+        ----------
+        image : Tensor of shape (N, 3, H, W)
+            RGB in [0, 1]; what it holds in the hole is ignored.
+        mask : Tensor of shape (N, 1, H, W)
+            1 = known, 0 = hole.
+
+        Returns
+        -------
+        Tensor of shape (N, 3, H, W)
+            I_out, not clipped.
+
+        Raises
+        ------
+        ValueError
+            If shapes differ, a side is under 32 pixels, or (on the CPU) the mask is not 0/1.
+        """
+        check_input(image, mask)
+        x = self.normalise(image) * mask
+        skips = []
+        for block in self.encoder:
+            skips.append((x, mask))
+            x, mask = block(x, mask)
+        for block in self.decoder:
+            skip, skip_mask = skips.pop()
+            size = skip.shape[-2:]
+            x, mask = block([_double(x, size), skip], [_double(mask, size), skip_mask])
+        return self.normalise.inverse(x)
+
+
+class ConvUNet(PConvUNet):
+    """The paper's baseline "Conv": `PConvUNet` with ordinary convolutions.
+
+    It sees the masked image, holes at the mean colour, and never the mask.  Parameters as
+    `PConvUNet`; the state dicts have the same names and shapes.
+    """
+
+    conv = PlainConv2d
+
+
+class UNet(InpaintingNet):
+    """Traditional U-Net, the seed's baseline: 3x3 convolutions of stride 1 and max pooling.
+
+    It sees the masked image, holes at mid-grey, and no mask; its output passes a tanh that spans
+    [0, 1].
+
+    Parameters
+    ----------
+    levels : int
+        Number of poolings; 4 is the usual depth.
+    base_channels : int
+        Width of the first level, doubled at each pooling up to 8 times.
+    """
+
+    def __init__(self, levels: int = 4, base_channels: int = 64):
+        super().__init__()
+        widths = [base_channels * min(2**i, 8) for i in range(levels + 1)]
+        self.encoder = nn.ModuleList(
+            _double_conv(a, b) for a, b in zip([3, *widths[:-1]], widths, strict=True)
+        )
+        self.decoder = nn.ModuleList(
+            _double_conv(widths[i + 1] + widths[i], widths[i]) for i in reversed(range(levels))
+        )
+        self.last = nn.Conv2d(base_channels, 3, 1)
+        self._initialise(negative_slope=0.0)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
+        check_input(image, mask)
+        x = (image * 2 - 1) * mask
+        skips = []
+        for i, block in enumerate(self.encoder):
+            x = block(x if i == 0 else F.max_pool2d(x, 2, ceil_mode=True))
+            skips.append(x)
+        skips.pop()
+        for block in self.decoder:
+            skip = skips.pop()
+            x = block(torch.cat([_double(x, skip.shape[-2:]), skip], dim=1))
+        return torch.tanh(self.last(x)) / 2 + 0.5
+
+
+MODELS = {"pconv": PConvUNet, "conv": ConvUNet, "unet": UNet}
+
+
+def build_model(name: str, size: int, base_channels: int, seed: int) -> InpaintingNet:
+    """Make a network with reproducible initial weights.
+
+    Parameters
+    ----------
+    name : {"pconv", "conv", "unet"}
+    size : int
+        Training size in pixels; fixes the number of levels of the first two.
+    base_channels : int
+    seed : int
+        Seed of the initial weights; the global generator is left as it was.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if name not in MODELS:
+        raise ValueError(f"model is {name!r}; it should be one of {', '.join(MODELS)}")
+    levels = 4 if name == "unet" else levels_for(size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[name](levels=levels, base_channels=base_channels)
+
+
+def check_input(image: Tensor, mask: Tensor) -> None:
+    """Raise ValueError unless `image` and `mask` are a batch the networks can take."""
+    if image.dim() != 4 or image.shape[1] != 3:
+        raise ValueError(f"image has shape {tuple(image.shape)}; it should be (N, 3, H, W)")
+    n, _, height, width = image.shape
+    if mask.dim() != 4 or mask.shape[0] != n or mask.shape[1] != 1:
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
+        )
+    if mask.shape[-2:] != image.shape[-2:]:
+        raise ValueError(
+            f"mask is {mask.shape[-2]}x{mask.shape[-1]}, image is {height}x{width}; "
+            "they should be of one size"
+        )
+    if min(height, width) < MIN_SIZE:
+        raise ValueError(f"image is {height}x{width}; both sides should be at least {MIN_SIZE}")
+    # On a GPU the look at the values would wait for the device in every step.
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_binary(mask)
+
+
+def check_binary(mask: Tensor) -> None:
+    """Raise ValueError, naming a value found, unless all of `mask` is 0 or 1."""
+    odd = mask[(mask != 0) & (mask != 1)]
+    if odd.numel():
+        raise ValueError(
+            f"mask holds the value {odd[0].item():g} ({odd.numel()} such pixels); "
+            "it should be 1 where known and 0 in the hole"
+        )
+
+
+def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """I_comp: the output in the hole, the image where it is known; shapes (N, C, H, W)."""
+    return torch.where(mask.bool(), image, out)
+
+
+def _double(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Nearest-neighbour upsampling by 2, cropped to `size` where the encoder rounded up."""
+    up = F.interpolate(x, scale_factor=2.0, mode="nearest")
+    return up[..., : size[0], : size[1]]
+
+
+def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
+    layers = []
+    for a in (in_channels, out_channels):
+        layers += [nn.Conv2d(a, out_channels, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(out_channels), nn.ReLU()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,178 @@
+"""Run one notebook of the study through papermill, whole or not at all: the Makefile's worker.
+
+python -m pconv_core.pipeline run notebooks/02_pretrain_stage1.ipynb --profile demo
+python -m pconv_core.pipeline store --profile demo
+python -m pconv_core.pipeline readme --profile demo
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+
+from pconv_core.profiles import load_profile
+from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE
+
+RESULTS_BEGIN = "<!-- results: written by `make notebooks` -->"
+RESULTS_END = "<!-- end of results -->"
+
+
+def run_notebook(notebook: Path, profile: str, refresh: bool = False) -> None:
+    """Execute a notebook with a profile's parameters and publish what it made.
+
+    It writes into a staging folder; only when its last cell has run are the files moved into
+    results/PROFILE, the executed notebook last.  If a cell fails nothing is published, and the
+    notebook with the error is left in results/PROFILE/failed.
+
+    Parameters
+    ----------
+    notebook : Path
+    profile : str
+        Name of the profile.
+    refresh : bool
+        Compare the run with itself, not with the committed tables, which it will replace.
+
+    Raises
+    ------
+    RuntimeError
+        If a cell fails, naming it.
+    """
+    settings = load_profile(profile)
+    results = (notebook.parent / settings.results / profile).resolve()
+    staging = results / ".staging" / notebook.stem
+    shutil.rmtree(staging, ignore_errors=True)
+    executed = staging / "notebooks" / notebook.name
+    executed.parent.mkdir(parents=True)
+    os.environ[OUTPUT_VARIABLE] = str(staging)
+    if refresh:
+        os.environ[REFRESH_VARIABLE] = "1"
+    try:
+        papermill.execute_notebook(
+            notebook,
+            executed,
+            parameters=settings.settings(),
+            kernel_name="python3",
+            cwd=notebook.parent,
+            progress_bar=False,
+            stderr_file=sys.stderr,
+        )
+    except papermill.PapermillExecutionError as error:
+        failed = results / "failed" / notebook.name
+        failed.parent.mkdir(exist_ok=True)
+        os.replace(executed, failed)
+        raise RuntimeError(_describe(error, notebook)) from None
+    else:
+        tidy(executed)
+        _publish(staging, results, last=executed)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def tidy(path: Path) -> None:
+    """Wipe what is no result from an executed notebook: progress bars, times, machine details."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    nbformat.write(notebook, path)
+
+
+def store_outputs(folder: Path, profile: str) -> None:
+    """Copy the outputs of a run into the notebooks it was made from.
+
+    The executed copies are touched afterwards, so that make does not find the sources newer.
+    """
+    settings = load_profile(profile)
+    for source in sorted(folder.glob("[0-9]*.ipynb")):
+        executed = folder / settings.results / profile / "notebooks" / source.name
+        notebook = nbformat.read(executed, as_version=4)
+        kept = [
+            c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])
+        ]
+        code = [c for c in kept if c.cell_type == "code"]
+        for number, cell in enumerate(code, start=1):
+            cell.execution_count = number
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output.execution_count = number
+        notebook.cells = kept
+        nbformat.write(notebook, source)
+        executed.touch()
+
+
+def results_table(results: Path) -> str:
+    """The README's table, in Markdown, from tables/psnr_overall.csv of a run."""
+    table = pd.read_csv(results / "tables" / "psnr_overall.csv")
+    lines = [
+        "| method | PSNR in dB | SSIM | L1 in % | PSNR of I_out in dB |",
+        "|---|---|---|---|---|",
+    ]
+    for row in table.itertuples():
+        lines.append(
+            f"| {row.model} | {row.psnr:.2f} | {row.ssim:.3f} | {row.l1:.2f} | {row.psnr_out:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def write_readme_table(readme: Path, results: Path) -> None:
+    """Put the results table between the two marks of the README."""
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(RESULTS_BEGIN)
+    _, _, after = rest.partition(RESULTS_END)
+    body = f"{RESULTS_BEGIN}\n\n{results_table(results)}\n\n{RESULTS_END}"
+    readme.write_text(before + body + after, encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pconv_core.pipeline", description=__doc__)
+    parser.add_argument("task", choices=("run", "store", "readme"))
+    parser.add_argument("notebook", nargs="?", type=Path, help="for run")
+    parser.add_argument("--profile", default="demo")
+    parser.add_argument(
+        "--refresh", action="store_true", help="this run replaces the committed one"
+    )
+    given = parser.parse_args(arguments)
+    folder = Path("notebooks")
+    try:
+        if given.task == "run":
+            if given.notebook is None or not given.notebook.is_file():
+                raise ValueError(f"no notebook at {given.notebook}; name one in {folder}/")
+            run_notebook(given.notebook, given.profile, given.refresh)
+        elif given.task == "store":
+            store_outputs(folder, given.profile)
+        else:
+            write_readme_table(Path("README.md"), Path("results") / given.profile)
+    except (RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _describe(error: papermill.PapermillExecutionError, notebook: Path) -> str:
+    first = next((line for line in error.source.splitlines() if line.strip()), "")
+    return (
+        f"{notebook} failed in code cell {error.exec_count} ({first!r}): {error.ename}: "
+        f"{error.evalue}; see results/*/failed/{notebook.name}"
+    )
+
+
+def _publish(staging: Path, results: Path, last: Path) -> None:
+    """Move every file of the staging folder to its place in the results."""
+    files = [p for p in sorted(staging.rglob("*")) if p.is_file() and p != last]
+    for path in [*files, last]:
+        target = results / path.relative_to(staging)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

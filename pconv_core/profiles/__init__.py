@@ -1,0 +1,90 @@
+"""Profiles: the numbers of a run, one flat YAML file each, that papermill reads as parameters."""
+
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All settings of one run of the study.
+
+    The fields are the names in profiles/*.yaml and in the notebooks' parameters cells.
+    """
+
+    profile: str  # name, also of the folder below results/
+    results: str  # folder of all results, relative to notebooks/
+    size: int  # pixels; stands for the seed's 256
+    small_size: int  # pixels; stands for the seed's 224
+    base_channels: int  # width of the networks' first level
+    pretrain_photos: str  # a source, see data.open_photos; the seed's Places365
+    finetune_photos: str  # the seed's COCO 2014
+    test_photos: str
+    features: str  # perceptual features: "random", "imagenet" or a path
+    feature_width: float  # of "random", 1 = VGG-16
+    batch_size: int
+    learning_rate: float  # of stage 1; stage 2 has a tenth, fine-tuning a hundredth
+    stage1_steps: int
+    stage2_steps: int
+    finetune_steps: int
+    record_every: int  # steps a point of the loss record
+    test_per_cell: int  # test samples for each hole-ratio bin, with and without border
+    seed: int
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            expected = (int, float) if field.type is float else field.type
+            if not isinstance(value, expected) or isinstance(value, bool):
+                raise ValueError(
+                    f"profile setting {field.name} is {value!r}; it should be of type "
+                    f"{field.type.__name__}"
+                )
+            if isinstance(value, (int, float)) and value <= 0:
+                raise ValueError(f"profile setting {field.name} is {value}; it should be above 0")
+
+    def settings(self) -> dict:
+        """Return the settings as a dictionary, in order."""
+        return asdict(self)
+
+
+def load_profile(name: str) -> Profile:
+    """Read profiles/NAME.yaml.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile, or a setting is missing, unknown or of the wrong kind.
+    """
+    folder = files(__package__)
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml"))
+        raise ValueError(f"no profile named {name!r}; there are: {', '.join(known)}")
+    return from_settings(yaml.safe_load(path.read_text(encoding="utf-8")), exact=True)
+
+
+def from_settings(settings: dict, exact: bool = False) -> Profile:
+    """Make a profile of a mapping such as a notebook's `globals()`.
+
+    Parameters
+    ----------
+    settings : dict
+    exact : bool
+        Whether names that are no setting are an error.
+
+    Raises
+    ------
+    ValueError
+        If a setting is missing, unknown (with `exact`) or of the wrong kind.
+    """
+    names = [f.name for f in fields(Profile)]
+    missing = [n for n in names if n not in settings]
+    unknown = [n for n in settings if n not in names] if exact else []
+    if missing or unknown:
+        raise ValueError(
+            f"profile lacks {', '.join(missing) or 'nothing'}, "
+            f"has the unknown {', '.join(unknown) or 'nothing'}; it should set {', '.join(names)}"
+        )
+    return Profile(**{n: settings[n] for n in names})

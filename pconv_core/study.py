@@ -1,0 +1,268 @@
+"""One run of the study: its folders, its networks, and the comparison with the committed run."""
+
+import os
+from dataclasses import replace
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pconv_core import data, evaluation, figures
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import InpaintingNet, build_model, composite
+from pconv_core.profiles import Profile, from_settings
+from pconv_core.training import Stage, load_checkpoint, save_checkpoint, train
+
+STAGES = ("stage1", "stage2", "finetune")
+# The crops that tables are made of come from another seed than those that train.
+TEST_SEED_OFFSET = 1_000_000
+
+# Environment variables that `make` sets.  The first: where a run writes instead of
+# results/PROFILE, which it may still read.  The second, if set: this run is to replace the
+# committed tables, so it is compared with itself.
+OUTPUT_VARIABLE = "PCONV_OUTPUT"
+REFRESH_VARIABLE = "PCONV_REFRESH"
+
+MODEL_LABELS = {"pconv": "partial U-Net", "unet": "traditional U-Net", "conv": "Conv U-Net"}
+
+
+class Study:
+    """A profile with its folders and its trained networks.
+
+    Parameters
+    ----------
+    profile : Profile
+
+    Notes
+    -----
+    What is not there yet is trained when it is asked for, so a notebook also runs alone.
+    """
+
+    def __init__(self, profile: Profile):
+        self.profile = profile
+        self.root = Path(profile.results) / profile.profile
+        self.output = Path(os.environ.get(OUTPUT_VARIABLE, self.root))
+        # Read now: a run by hand overwrites them.
+        self._committed = {p.stem: p.read_text() for p in self.root.glob("tables/*.csv")}
+
+    @classmethod
+    def of(cls, settings: dict) -> "Study":
+        """Make a study of a notebook's parameters: `Study.of(globals())`."""
+        return cls(from_settings(settings))
+
+    def describe(self) -> str:
+        """Say in one line what this run is."""
+        p = self.profile
+        return (
+            f"profile {p.profile}: {p.size} and {p.small_size} pixels, base_channels "
+            f"{p.base_channels}, {p.stage1_steps} + {p.stage2_steps} + {p.finetune_steps} steps of "
+            f"{p.batch_size} samples, {p.features} VGG-16 features of width {p.feature_width:g}"
+        )
+
+    # --- photographs -----------------------------------------------------------------------
+
+    def samples(self, stage: str, size: int) -> data.Samples:
+        """Training samples of a stage."""
+        p = self.profile
+        source = p.finetune_photos if stage == "finetune" else p.pretrain_photos
+        return data.Samples(data.open_photos(source, "train"), size, p.seed)
+
+    def test_crops(self, size: int):
+        """The evaluation set at a size; the same squares of the photographs at every size."""
+        p = self.profile
+        photos = data.open_photos(p.test_photos, "test")
+        return data.test_crops(photos, size, p.test_per_cell, p.seed + TEST_SEED_OFFSET)
+
+    def examples(self, size: int, count: int = 5):
+        """`count` test crops to look at, one from each of the first bins: images, masks."""
+        picked = list(enumerate(cell for cell in self.test_crops(size) if cell[1]))[:count]
+        return [(images[k % len(images)], masks[k % len(masks)]) for k, (*_, images, masks) in picked]
+
+    def examples_figure(
+        self, networks: dict[str, InpaintingNet], size: int, count: int = 5
+    ) -> Figure:
+        """Draw test crops: input, mask, I_out and I_comp of each network, ground truth."""
+        examples = self.examples(size, count)
+        show = figures.to_picture
+        rows = {
+            "input": [show(image * mask) for image, mask in examples],
+            "mask": [show(mask) for _, mask in examples],
+        }
+        for name, net in networks.items():
+            fill = evaluation.network(net)
+            outs = [fill(image[None], mask[None])[0] for image, mask in examples]
+            rows[f"{name}\n$I_{{out}}$"] = [show(out) for out in outs]
+            pairs = zip(outs, examples, strict=True)
+            rows[f"{name}\n$I_{{comp}}$"] = [show(composite(o, i, m)) for o, (i, m) in pairs]
+        rows["ground truth"] = [show(image) for image, _ in examples]
+        return figures.picture_rows(rows)
+
+    # --- networks --------------------------------------------------------------------------
+
+    def stage(self, name: str) -> Stage:
+        """The seed's schedule: style weight 1, then 120; a tenth, then a hundredth of the rate."""
+        p = self.profile
+        first = {"stage1": 0, "stage2": p.stage1_steps, "finetune": p.stage1_steps + p.stage2_steps}
+        stages = {
+            "stage1": Stage("stage1", 0, p.stage1_steps, p.learning_rate, 1.0),
+            "stage2": Stage("stage2", 0, p.stage2_steps, p.learning_rate / 10, 120.0),
+            "finetune": Stage("finetune", 0, p.finetune_steps, p.learning_rate / 100, 120.0, True),
+        }
+        return replace(stages[name], first_step=first[name])
+
+    def train(self, model: str, size: int, stage: str) -> InpaintingNet:
+        """Train one network through one stage, from the end of the stage before it.
+
+        Writes the loss record to logs/ and the weights to checkpoints/.
+
+        Parameters
+        ----------
+        model : {"pconv", "conv", "unet"}
+        size : int
+            Training size in pixels.
+        stage : {"stage1", "stage2", "finetune"}
+        """
+        p = self.profile
+        position = STAGES.index(stage)
+        if position == 0:
+            net = build_model(model, size, p.base_channels, p.seed)
+        else:
+            net = self.network(model, size, STAGES[position - 1])
+        record = train(
+            net,
+            InpaintingLoss(self._features),
+            self.samples(stage, size),
+            self.stage(stage),
+            p.batch_size,
+            p.record_every,
+        )
+        record.to_csv(
+            self._new("logs", f"{model}{size}_{stage}.csv"), index=False, float_format="%.6f"
+        )
+        path = self._new("checkpoints", f"{model}{size}_{stage}.pt")
+        save_checkpoint(path, net, self._trained_with(model, size, stage))
+        return net
+
+    def network(self, model: str, size: int, stage: str) -> InpaintingNet:
+        """Return a trained network, from its checkpoint or, if there is none, by training it."""
+        net = build_model(model, size, self.profile.base_channels, self.profile.seed)
+        path = self._found("checkpoints", f"{model}{size}_{stage}.pt")
+        if load_checkpoint(path, net, self._trained_with(model, size, stage)):
+            if stage == "finetune":
+                net.freeze_encoder_norm()
+            return net.eval()
+        return self.train(model, size, stage)
+
+    def log(self, model: str, size: int) -> pd.DataFrame:
+        """Loss record of one network over all stages; trains it if it was not trained yet."""
+        self.network(model, size, STAGES[-1])
+        paths = [self._found("logs", f"{model}{size}_{stage}.csv") for stage in STAGES]
+        return pd.concat([pd.read_csv(p) for p in paths], ignore_index=True)
+
+    # --- results ---------------------------------------------------------------------------
+
+    def evaluate(self, methods: dict[str, evaluation.Fill], size: int) -> pd.DataFrame:
+        """Measure methods on the test crops of a size: a row a picture, `model` first."""
+        tables = []
+        for name, fill in methods.items():
+            table = evaluation.evaluate(fill, self.test_crops(size))
+            table.insert(0, "model", name)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def save_table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Write tables/NAME.csv, three decimals, and return the table."""
+        table.to_csv(self._new("tables", f"{name}.csv"), index=False, float_format="%.3f")
+        return table
+
+    def save_figure(self, figure: Figure, name: str) -> Figure:
+        """Write figures/NAME.png and return the figure, to be shown."""
+        return figures.save(figure, self._new("figures", f"{name}.png"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read tables/NAME.csv of this run.
+
+        Raises
+        ------
+        ValueError
+            If no notebook has written it yet.
+        """
+        path = self._found("tables", f"{name}.csv")
+        if not path.is_file():
+            raise ValueError(f"this run has no table {name}; run the notebook that writes it first")
+        return pd.read_csv(path)
+
+    def check(self, name: str, **tolerances: float) -> str:
+        """Compare a table that this run wrote with the committed one.
+
+        Trained numbers differ a little between machines; everything else must be equal.
+
+        Parameters
+        ----------
+        name : str
+            Of the table.
+        **tolerances : float
+            Column = largest absolute difference allowed, in the column's unit.
+
+        Returns
+        -------
+        str
+            One line: "agrees", or what differs most.
+        """
+        written = (self.output / "tables" / f"{name}.csv").read_text()
+        committed = written if REFRESH_VARIABLE in os.environ else self._committed.get(name)
+        if committed is None:
+            return f"{name}: there is no committed table to compare with"
+        return compare(name, _read(written), _read(committed), tolerances)
+
+    # --- inside ----------------------------------------------------------------------------
+
+    @cached_property
+    def _features(self) -> VGGFeatures:
+        p = self.profile
+        return VGGFeatures(p.features, p.feature_width, p.seed)
+
+    def _trained_with(self, model: str, size: int, stage: str) -> dict:
+        """What weights depend on; a checkpoint of other settings is not used."""
+        outside = ("profile", "results", "small_size", "size", "test_photos", "test_per_cell")
+        settings = {k: v for k, v in self.profile.settings().items() if k not in outside}
+        return {**settings, "model": model, "trained_size": size, "stage": stage}
+
+    def _new(self, kind: str, file: str) -> Path:
+        path = self.output / kind / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _found(self, kind: str, file: str) -> Path:
+        """This run's file, or else the one in results/PROFILE."""
+        path = self.output / kind / file
+        return path if path.exists() else self.root / kind / file
+
+
+def label(model: str, size: int) -> str:
+    """Name of a network in tables and figures: "partial U-Net 64"."""
+    return f"{MODEL_LABELS[model]} {size}"
+
+
+def _read(text: str) -> pd.DataFrame:
+    return pd.read_csv(StringIO(text))
+
+
+def compare(name: str, new: pd.DataFrame, old: pd.DataFrame, tolerances: dict[str, float]) -> str:
+    """Say in one line whether two tables agree; see `Study.check`."""
+    if list(new.columns) != list(old.columns) or len(new) != len(old):
+        return f"{name}: DIFFERS in its columns or number of rows from the committed table"
+    loose = [c for c in new.columns if c in tolerances]
+    for column in new.columns.difference(loose, sort=False):
+        if not new[column].equals(old[column]):
+            return f"{name}: DIFFERS in column {column} from the committed table"
+    for column in loose:
+        gap = (new[column] - old[column]).abs().max()
+        if not gap <= tolerances[column]:
+            return (
+                f"{name}: DIFFERS by {gap:.3f} in column {column}, more than {tolerances[column]}"
+            )
+    allowed = ", ".join(f"{c} within {t:g}" for c, t in tolerances.items())
+    return f"{name}: {len(new)} rows agree with the committed table ({allowed})"

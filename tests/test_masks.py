@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pconv_core.masks import BINS, hole_ratio, margin_pixels, random_mask
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    height=st.integers(16, 96),
+    width=st.integers(16, 96),
+    lo=st.floats(0, 0.55),
+    span=st.floats(0.01, 0.3),
+    border=st.booleans(),
+    seed=st.integers(0, 2**40),
+    number=st.integers(0, 2**40),
+)
+def test_every_mask_keeps_its_promises(height, width, lo, span, border, seed, number):
+    try:
+        mask = random_mask((height, width), (lo, min(1.0, lo + span)), border, seed, number)
+    except ValueError as error:
+        assert "no " in str(error)
+        return
+    assert mask.shape == (height, width)
+    assert mask.dtype == np.float32
+    assert set(np.unique(mask)) <= {0, 1}
+    holes = int((mask == 0).sum())
+    assert lo * height * width < holes <= min(1.0, lo + span) * height * width + 1e-6
+    if not border:
+        m = margin_pixels((height, width))
+        frame = np.ones_like(mask, dtype=bool)
+        frame[m:-m, m:-m] = False
+        assert mask[frame].all()
+
+
+@pytest.mark.parametrize("border", [True, False])
+@pytest.mark.parametrize("ratio", BINS)
+@pytest.mark.parametrize("size", [56, 256, (224, 300)])
+def test_the_papers_bins(size, ratio, border):
+    for number in range(10):
+        assert ratio[0] < hole_ratio(random_mask(size, ratio, border, 1, number)) <= ratio[1]
+
+
+def test_the_papers_margin():
+    assert margin_pixels((512, 512)) == 50
+
+
+def test_pure_function_of_seed_and_number():
+    masks = {k: random_mask(64, (0.1, 0.5), seed=k[0], number=k[1]) for k in [(0, 0), (0, 1), (1, 0)]}
+    for (seed, number), mask in reversed(masks.items()):
+        again = random_mask(64, (0.1, 0.5), seed=seed, number=number)
+        assert np.array_equal(mask, again)
+    assert len({m.tobytes() for m in masks.values()}) == 3
+
+
+def test_ratios_fill_the_interval_evenly():
+    ratios = np.array([hole_ratio(random_mask(64, (0, 0.6), number=k)) for k in range(400)])
+    counts, _ = np.histogram(ratios, np.linspace(0, 0.6, 5))
+    assert counts.min() > 70  # 100 expected, 8.7 the standard deviation
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ratio": (0.7, 0.8), "border": False}, r"no 64x64 mask without border.*\(0.7, 0.8\]"),
+        ({"ratio": (0.5, 0.4)}, r"hole ratio is \(0.5, 0.4\]"),
+        ({"ratio": (0.1, 0.1001)}, "whole number of pixels"),
+        ({"size": 7}, "mask size is 7x7"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_masks_that_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        random_mask(**{"size": 64, **arguments})

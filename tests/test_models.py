@@ -1,0 +1,134 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pconv_core.models import MODELS, build_model, composite, levels_for
+
+
+def net(name="pconv", size=64, width=4):
+    return build_model(name, size, width, seed=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(max_examples=12, deadline=None)
+@given(height=st.integers(32, 97), width=st.integers(32, 97))
+def test_every_size_comes_back_as_it_went_in(name, height, width):
+    image, mask = torch.rand(1, 3, height, width), torch.ones(1, 1, height, width)
+    mask[..., 8:20, 5:25] = 0
+    with torch.no_grad():
+        out = net(name).eval()(image, mask)
+    assert out.shape == image.shape
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_eight_levels_at_the_studys_sizes(name):
+    for side in (32, 224, 256):
+        image, mask = torch.rand(1, 3, side, side), torch.ones(1, 1, side, side)
+        with torch.no_grad():
+            assert net(name, size=256, width=2).eval()(image, mask).shape == image.shape
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_hole_content_is_not_seen(name):
+    image, mask = torch.rand(2, 3, 40, 36), (torch.rand(2, 1, 40, 36) < 0.6).float()
+    model = net(name).eval()
+    other = image * mask + torch.rand_like(image) * (1 - mask)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image, mask), model(other, mask))
+
+
+def test_all_hole_gives_finite_output_and_gradient():
+    model = net().train()
+    out = model(torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32))
+    out.sum().backward()
+    assert torch.isfinite(out).all()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_levels():
+    assert [levels_for(s) for s in (56, 64, 112, 128, 224, 256, 512)] == [6, 6, 7, 7, 8, 8, 9]
+
+
+def test_table_2():
+    """Kernels, strides and channels of the paper's table 2, for 8 levels and 64 channels."""
+    encoder = [(3, 64, 7), (64, 128, 5), (128, 256, 5), (256, 512, 3)] + [(512, 512, 3)] * 4
+    decoder = [(512 + 512, 512)] * 4 + [(512 + 256, 256), (256 + 128, 128), (128 + 64, 64)]
+    decoder += [(64 + 3, 3)]
+    with torch.device("meta"):
+        model = MODELS["pconv"](levels=8, base_channels=64)
+    found = [(b.conv.in_channels, b.conv.out_channels, b.conv.kernel_size[0]) for b in model.encoder]
+    assert found == encoder
+    assert all(b.conv.stride == (2, 2) for b in model.encoder)
+    assert [(b.conv.in_channels, b.conv.out_channels) for b in model.decoder] == decoder
+    assert all(b.conv.kernel_size == (3, 3) and b.conv.stride == (1, 1) for b in model.decoder)
+    blocks = [*model.encoder, *model.decoder]
+    has_norm = [isinstance(b.norm, torch.nn.BatchNorm2d) for b in blocks]
+    assert has_norm == [False] + [True] * 14 + [False]
+
+
+def test_conv_twin_has_the_same_weights():
+    a, b = net("pconv").state_dict(), net("conv").state_dict()
+    assert [(k, v.shape) for k, v in a.items()] == [(k, v.shape) for k, v in b.items()]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_frozen_encoder_norm_stays(name):
+    model = net(name)
+    model.freeze_encoder_norm()
+    model.train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 0.1)
+    model(torch.rand(2, 3, 32, 32), torch.ones(2, 1, 32, 32)).square().mean().backward()
+    optimiser.step()
+    after = model.state_dict()
+    norms = {id(m) for m in model.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    frozen = [k for k, m in model.named_modules() if id(m) in norms]
+    assert frozen
+    for k, value in after.items():
+        is_frozen = k.rsplit(".", 1)[0] in frozen
+        if is_frozen:
+            assert torch.equal(value, before[k]), k
+        elif "weight" in k:
+            assert not torch.equal(value, before[k]), k
+
+
+def test_seed_fixes_weights_and_spares_the_global_generator():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    a, b = net(), net()
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "message"),
+    [
+        (torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 63), "mask is 64x63, image is 64x64"),
+        (torch.rand(1, 1, 64, 64), torch.ones(1, 1, 64, 64), "image has shape"),
+        (torch.rand(1, 3, 64, 64), torch.ones(1, 3, 64, 64), "mask has shape"),
+        (torch.rand(1, 3, 31, 64), torch.ones(1, 1, 31, 64), "31x64; both sides .* at least 32"),
+        (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 255.0), "mask holds the value 255"),
+        (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), torch.nan), "mask holds the value"),
+    ],
+)
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_input(name, image, mask, message):
+    with pytest.raises(ValueError, match=message):
+        net(name)(image, mask)
+
+
+def test_unknown_model():
+    with pytest.raises(ValueError, match="model is 'gan'; it should be one of pconv, conv, unet"):
+        build_model("gan", 64, 16, 0)
+
+
+def test_composite_keeps_known_pixels_bit_for_bit():
+    out, image = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    mask = (torch.rand(2, 1, 8, 8) < 0.5).float()
+    comp = composite(out, image, mask)
+    known = mask.bool().expand_as(image)
+    assert torch.equal(comp[known], image[known])
+    assert torch.equal(comp[~known], out[~known])
