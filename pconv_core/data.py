@@ -236,7 +236,7 @@ def batches(samples: Samples, batch_size: int, first: int, last: int, workers: i
     return iter(DataLoader(samples, batch_size, sampler=numbers, num_workers=workers))
 
 
-def test_crops(photos: Photos, size: int, per_cell: int, seed: int) -> Iterator[tuple]:
+def evaluation_set(photos: Photos, size: int, per_cell: int, seed: int) -> Iterator[tuple]:
     """Yield the evaluation set, cell by cell: (bin, border, images, masks).
 
     Every bin of `masks.BINS`, with and without border, has `per_cell` samples.  The squares cut

@@ -17,7 +17,7 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 
 # A picture that is right to the last bit has no finite PSNR; this keeps means finite.
 MAX_PSNR = 100.0
-TELEA_RADIUS = 3
+OPENCV_RADIUS = 3
 
 
 def network(model: InpaintingNet) -> Fill:
@@ -92,7 +92,7 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
     ----------
     fill : callable
     crops : iterator of (bin, border, images, masks)
-        As `data.test_crops` yields them.
+        As `data.evaluation_set` yields them.
 
     Returns
     -------
@@ -149,11 +149,22 @@ def published() -> pd.DataFrame:
 
 
 def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:
+    """Inpaint with OpenCV, from known pixels alone.
+
+    OpenCV takes the outermost ring of a picture as known even where the mask says hole.  So the
+    holes are blanked first, and the picture is mirrored outwards, which moves the ring away.
+    """
     filled = []
-    for image, mask in zip(images, masks, strict=True):
-        pixels = np.ascontiguousarray(np.rint(_picture(image) * 255).astype(np.uint8))
+    for image, mask in zip(mean_fill(images, masks), masks, strict=True):
+        pixels = np.rint(_picture(image) * 255).astype(np.uint8)
         hole = (mask[0].numpy() == 0).astype(np.uint8)
-        result = cv2.inpaint(pixels, hole, TELEA_RADIUS, method)
+        height, width = hole.shape
+        by = (height // 2, height // 2, width // 2, width // 2)
+        wide, wide_hole = (
+            cv2.copyMakeBorder(a, *by, cv2.BORDER_REFLECT_101) for a in (pixels, hole)
+        )
+        result = cv2.inpaint(wide, wide_hole, OPENCV_RADIUS, method)
+        result = result[by[0] : by[0] + height, by[2] : by[2] + width]
         filled.append(torch.from_numpy(result.transpose(2, 0, 1).astype(np.float32) / 255))
     return torch.stack(filled)
 

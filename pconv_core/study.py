@@ -69,16 +69,18 @@ class Study:
         source = p.finetune_photos if stage == "finetune" else p.pretrain_photos
         return data.Samples(data.open_photos(source, "train"), size, p.seed)
 
-    def test_crops(self, size: int):
+    def evaluation_set(self, size: int):
         """The evaluation set at a size; the same squares of the photographs at every size."""
         p = self.profile
         photos = data.open_photos(p.test_photos, "test")
-        return data.test_crops(photos, size, p.test_per_cell, p.seed + TEST_SEED_OFFSET)
+        return data.evaluation_set(photos, size, p.test_per_cell, p.seed + TEST_SEED_OFFSET)
 
     def examples(self, size: int, count: int = 5):
         """`count` test crops to look at, one from each of the first bins: images, masks."""
-        picked = list(enumerate(cell for cell in self.test_crops(size) if cell[1]))[:count]
-        return [(images[k % len(images)], masks[k % len(masks)]) for k, (*_, images, masks) in picked]
+        picked = list(enumerate(cell for cell in self.evaluation_set(size) if cell[1]))[:count]
+        return [
+            (images[k % len(images)], masks[k % len(masks)]) for k, (*_, images, masks) in picked
+        ]
 
     def examples_figure(
         self, networks: dict[str, InpaintingNet], size: int, count: int = 5
@@ -167,7 +169,7 @@ class Study:
         """Measure methods on the test crops of a size: a row a picture, `model` first."""
         tables = []
         for name, fill in methods.items():
-            table = evaluation.evaluate(fill, self.test_crops(size))
+            table = evaluation.evaluate(fill, self.evaluation_set(size))
             table.insert(0, "model", name)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
@@ -259,7 +261,7 @@ def compare(name: str, new: pd.DataFrame, old: pd.DataFrame, tolerances: dict[st
         if not new[column].equals(old[column]):
             return f"{name}: DIFFERS in column {column} from the committed table"
     for column in loose:
-        gap = (new[column] - old[column]).abs().max()
+        gap = (new[column] - old[column]).abs().max(skipna=False)
         if not gap <= tolerances[column]:
             return (
                 f"{name}: DIFFERS by {gap:.3f} in column {column}, more than {tolerances[column]}"

@@ -147,7 +147,7 @@ def test_failed_download_names_the_alternatives(monkeypatch):
 
 
 def test_bad_feature_files(tmp_path):
-    with pytest.raises(ValueError, match="no VGG-16 state dict at .*nothing.pth"):
+    with pytest.raises(ValueError, match=r"no VGG-16 state dict at .*nothing\.pth"):
         VGGFeatures(tmp_path / "nothing.pth")
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(ValueError, match=r"text.pth is not a state dict"):

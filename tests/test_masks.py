@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pconv_core.masks import BINS, hole_ratio, margin_pixels, random_mask
@@ -17,18 +17,17 @@ from pconv_core.masks import BINS, hole_ratio, margin_pixels, random_mask
     number=st.integers(0, 2**40),
 )
 def test_every_mask_keeps_its_promises(height, width, lo, span, border, seed, number):
-    try:
-        mask = random_mask((height, width), (lo, min(1.0, lo + span)), border, seed, number)
-    except ValueError as error:
-        assert "no " in str(error)
-        return
+    hi = min(1.0, lo + span)
+    m = 0 if border else margin_pixels((height, width))
+    room = (height - 2 * m) * (width - 2 * m)
+    assume(lo * height * width + 1 <= min(hi * height * width, room))
+    mask = random_mask((height, width), (lo, hi), border, seed, number)
     assert mask.shape == (height, width)
     assert mask.dtype == np.float32
     assert set(np.unique(mask)) <= {0, 1}
     holes = int((mask == 0).sum())
-    assert lo * height * width < holes <= min(1.0, lo + span) * height * width + 1e-6
+    assert lo * height * width < holes <= hi * height * width + 1e-6
     if not border:
-        m = margin_pixels((height, width))
         frame = np.ones_like(mask, dtype=bool)
         frame[m:-m, m:-m] = False
         assert mask[frame].all()
@@ -47,7 +46,9 @@ def test_the_papers_margin():
 
 
 def test_pure_function_of_seed_and_number():
-    masks = {k: random_mask(64, (0.1, 0.5), seed=k[0], number=k[1]) for k in [(0, 0), (0, 1), (1, 0)]}
+    masks = {
+        k: random_mask(64, (0.1, 0.5), seed=k[0], number=k[1]) for k in [(0, 0), (0, 1), (1, 0)]
+    }
     for (seed, number), mask in reversed(masks.items()):
         again = random_mask(64, (0.1, 0.5), seed=seed, number=number)
         assert np.array_equal(mask, again)
@@ -57,7 +58,8 @@ def test_pure_function_of_seed_and_number():
 def test_ratios_fill_the_interval_evenly():
     ratios = np.array([hole_ratio(random_mask(64, (0, 0.6), number=k)) for k in range(400)])
     counts, _ = np.histogram(ratios, np.linspace(0, 0.6, 5))
-    assert counts.min() > 70  # 100 expected, 8.7 the standard deviation
+    assert counts.min() > 60  # 100 expected, 8.7 the standard deviation
+    assert counts.max() < 140
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_ratios_fill_the_interval_evenly():
     [
         ({"ratio": (0.7, 0.8), "border": False}, r"no 64x64 mask without border.*\(0.7, 0.8\]"),
         ({"ratio": (0.5, 0.4)}, r"hole ratio is \(0.5, 0.4\]"),
-        ({"ratio": (0.1, 0.1001)}, "whole number of pixels"),
+        ({"ratio": (0.1, 0.1001), "size": 10}, "whole number of pixels"),
         ({"size": 7}, "mask size is 7x7"),
         ({"seed": -1}, "seed is -1"),
     ],

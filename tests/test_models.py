@@ -58,7 +58,9 @@ def test_table_2():
     decoder += [(64 + 3, 3)]
     with torch.device("meta"):
         model = MODELS["pconv"](levels=8, base_channels=64)
-    found = [(b.conv.in_channels, b.conv.out_channels, b.conv.kernel_size[0]) for b in model.encoder]
+    found = [
+        (b.conv.in_channels, b.conv.out_channels, b.conv.kernel_size[0]) for b in model.encoder
+    ]
     assert found == encoder
     assert all(b.conv.stride == (2, 2) for b in model.encoder)
     assert [(b.conv.in_channels, b.conv.out_channels) for b in model.decoder] == decoder

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pconv_core import data
+from pconv_core.data import Samples, batches, coco2014, embedded, folder, open_photos, places365
+from pconv_core.masks import BINS, margin_pixels
+from pconv_core.seeding import generator
+
+
+def write(path, colour=(10, 20, 30), size=(40, 30), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path, **options)
+    return path
+
+
+def test_embedded_photographs():
+    train, test = embedded("train"), embedded("test")
+    assert not set(train.paths) & set(test.paths)
+    assert {p.stem for p in test.paths} == {"astronaut", "chelsea"}
+    for photos in (train, test):
+        for photo in photos:
+            assert photo.dtype == np.uint8
+            assert photo.ndim == 3
+            assert photo.shape[2] == 3
+            assert min(photo.shape[:2]) >= 300
+            assert photo.std() > 10
+
+
+def test_folder_is_recursive_sorted_and_takes_pictures_only(tmp_path):
+    for name in ("b.jpg", "a/z.PNG", "a/b/c.jpeg"):
+        write(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    names = [p.relative_to(tmp_path).as_posix() for p in folder(tmp_path).paths]
+    assert names == ["a/b/c.jpeg", "a/z.PNG", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("train/airfield/00000001.jpg", "val/airfield/Places365_val_00000001.jpg"),
+        ("data_256_standard/a/airfield/00000001.jpg", "val_256/Places365_val_00000001.jpg"),
+        ("data_large_standard/a/airfield/00000001.jpg", "val_large/Places365_val_00000001.jpg"),
+    ],
+)
+def test_places365_layouts(tmp_path, train, val):
+    write(tmp_path / train, (255, 0, 0))
+    write(tmp_path / val, (0, 0, 255))
+    assert places365(tmp_path, "train")[0][0, 0, 0] > 200
+    assert places365(tmp_path, "val")[0][0, 0, 2] > 200
+    assert open_photos(f"places365:{tmp_path}", "train").paths == [tmp_path / train]
+    assert open_photos(f"places365:{tmp_path}", "test").paths == [tmp_path / val]
+
+
+def test_coco2014_layout(tmp_path):
+    train = write(tmp_path / "train2014" / "COCO_train2014_000000000009.jpg")
+    val = write(tmp_path / "val2014" / "COCO_val2014_000000000042.jpg")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train2014.json").write_text("{}")
+    assert coco2014(tmp_path, "train").paths == [train]
+    assert open_photos(f"coco2014:{tmp_path}", "test").paths == [val]
+
+
+def test_missing_data_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"not Places365-Standard: .*train or data_256_standard"):
+        places365(tmp_path)
+    with pytest.raises(ValueError, match=r"not COCO 2014: it should hold the folder train2014"):
+        coco2014(tmp_path)
+    with pytest.raises(ValueError, match=r"no folder at .*nowhere"):
+        open_photos(str(tmp_path / "nowhere"), "train")
+    with pytest.raises(ValueError, match=r"holds no photograph; files should end in .*\.jpg"):
+        folder(tmp_path)
+
+
+def test_unreadable_picture_is_named(tmp_path):
+    whole = write(tmp_path / "whole.jpg", size=(200, 200))
+    bad = {
+        "text.jpg": b"hello",
+        "empty.png": b"",
+        "cut.jpg": whole.read_bytes()[: whole.stat().st_size // 2],
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"cannot read .*{name} as a picture"):
+            data.read_photo(tmp_path / name)
+    with pytest.raises(ValueError, match=r"no photograph at .*gone\.jpg"):
+        data.read_photo(tmp_path / "gone.jpg")
+
+
+def test_every_mode_becomes_upright_rgb(tmp_path):
+    for mode in ("L", "LA", "RGBA", "P", "CMYK", "1"):
+        path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
+        Image.new(mode, (40, 30)).save(path)
+        assert data.read_photo(path).shape == (30, 40, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    path = write(tmp_path / "turned.jpg", exif=exif)
+    assert data.read_photo(path).shape == (40, 30, 3)
+
+
+def test_sample_is_a_pure_function_of_seed_and_number():
+    photos = embedded("train")
+    first = [Samples(photos, 32, seed=4)[k] for k in (0, 7, 123456789)]
+    again = [Samples(photos, 32, seed=4)[k] for k in (123456789, 7, 0)][::-1]
+    for (image, mask), (image2, mask2) in zip(first, again, strict=True):
+        assert torch.equal(image, image2)
+        assert torch.equal(mask, mask2)
+    assert not torch.equal(first[0][0], Samples(photos, 32, seed=5)[0][0])
+
+
+def test_sample_is_what_the_networks_take():
+    for number in range(20):
+        image, mask = Samples(embedded("train"), 48, seed=1, ratio=(0.2, 0.3))[number]
+        assert image.shape == (3, 48, 48)
+        assert mask.shape == (1, 48, 48)
+        assert 0 <= image.min() <= image.max() <= 1
+        assert set(mask.unique().tolist()) == {0.0, 1.0}
+        assert 0.2 < 1 - mask.mean() <= 0.3
+
+
+def test_one_pass_takes_each_photograph_once(tmp_path):
+    for k in range(6):
+        write(tmp_path / f"{k}.png", (40 * k, 0, 0))
+    samples = Samples(folder(tmp_path), 16, seed=2)
+    for epoch in range(3):
+        reds = {round(samples[6 * epoch + k][0][0].mean().item() * 255) for k in range(6)}
+        assert reds == {0, 40, 80, 120, 160, 200}
+
+
+def test_workers_do_not_change_the_batches():
+    samples = Samples(embedded("train"), 32, seed=3)
+    alone = list(batches(samples, 4, 2, 5, workers=0))
+    helped = list(batches(samples, 4, 2, 5, workers=2))
+    assert len(alone) == 3
+    for (a, m), (b, n) in zip(alone, helped, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(m, n)
+    assert torch.equal(alone[0][0][0], samples[8][0])
+
+
+def test_crop_is_the_same_square_at_every_size():
+    photo = np.zeros((300, 400, 3), np.uint8)
+    photo[..., 0] = np.linspace(0, 255, 400)[None]
+    photo[..., 1] = np.linspace(0, 255, 300)[:, None]
+    for number in range(10):
+        crops = [data.crop(photo, s, generator(0, number, "crop")) for s in (32, 64, 96)]
+        means = np.array([c.reshape(-1, 3).mean(0) for c in crops])
+        assert np.ptp(means, axis=0).max() < 1.5
+
+
+def test_evaluation_set_has_every_cell():
+    cells = list(data.evaluation_set(embedded("test"), 40, per_cell=2, seed=9))
+    assert [(r, b) for r, b, *_ in cells] == [(r, b) for r in BINS for b in (True, False)]
+    margin = margin_pixels((40, 40))
+    for (lo, hi), border, images, masks in cells:
+        assert images.shape == (2, 3, 40, 40)
+        for mask in masks:
+            assert lo < 1 - mask.double().mean() <= hi
+            if not border:
+                assert mask[:, :margin].min() == 1
+                assert mask[:, :, -margin:].min() == 1

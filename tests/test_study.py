@@ -1,0 +1,136 @@
+import pandas as pd
+import pytest
+
+from pconv_core.profiles import from_settings, load_profile
+from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, Study, compare, label
+
+TINY = {
+    "size": 48,
+    "small_size": 40,
+    "base_channels": 2,
+    "feature_width": 0.0625,
+    "batch_size": 2,
+    "stage1_steps": 4,
+    "stage2_steps": 2,
+    "finetune_steps": 2,
+    "record_every": 1,
+    "test_per_cell": 1,
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    def make(folder="a", **changes):
+        settings = {**load_profile("demo").settings(), **TINY, "results": str(tmp_path / folder)}
+        return Study(from_settings({**settings, **changes}))
+
+    return make
+
+
+def test_two_runs_leave_the_same_bytes(study):
+    def run(folder):
+        s = study(folder)
+        s.log("pconv", 48)
+        pictures = s.evaluate({"mean fill": lambda i, m: i * m}, 40)
+        s.save_table(pictures, "t")
+        return {p.relative_to(s.root): p.read_bytes() for p in sorted(s.root.rglob("*.csv"))}
+
+    first = run("a")
+    assert first == run("b")
+    assert sorted(str(p) for p in first) == [
+        "logs/pconv48_finetune.csv",
+        "logs/pconv48_stage1.csv",
+        "logs/pconv48_stage2.csv",
+        "tables/t.csv",
+    ]
+
+
+def test_schedule_is_the_seeds(study):
+    s = study()
+    stages = [s.stage(name) for name in ("stage1", "stage2", "finetune")]
+    assert [x.lambda_style for x in stages] == [1, 120, 120]
+    assert [x.freeze_encoder_norm for x in stages] == [False, False, True]
+    rates = [x.learning_rate / s.profile.learning_rate for x in stages]
+    assert rates == pytest.approx([1, 0.1, 0.01])
+    assert [x.first_step for x in stages] == [0, 4, 6]
+
+
+def test_log_runs_over_all_stages(study):
+    log = study().log("unet", 48)
+    assert log["step"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert log["stage"].tolist() == ["stage1"] * 4 + ["stage2"] * 2 + ["finetune"] * 2
+
+
+def test_network_is_trained_once(study, monkeypatch):
+    s = study()
+    net = s.network("pconv", 48, "stage1")
+    monkeypatch.setattr(Study, "train", lambda *_: pytest.fail("trained again"))
+    again = s.network("pconv", 48, "stage1")
+    assert all(a.equal(b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+def test_checkpoint_of_other_settings_is_not_used(study, monkeypatch):
+    study().network("pconv", 48, "stage1")
+    monkeypatch.setattr(Study, "train", lambda *_: "trained")
+    assert study(learning_rate=0.1).network("pconv", 48, "stage1") == "trained"
+    assert study(test_per_cell=9).network("pconv", 48, "stage1") != "trained"
+
+
+def test_output_goes_elsewhere_and_reading_falls_back(study, tmp_path, monkeypatch):
+    table = pd.DataFrame({"psnr": [1.0]})
+    study().save_table(table, "old")
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "scratch"))
+    s = study()
+    assert s.table("old").equals(table)
+    s.save_table(table * 2, "old")
+    assert s.table("old")["psnr"].tolist() == [2.0]
+    assert pd.read_csv(s.root / "tables" / "old.csv")["psnr"].tolist() == [1.0]
+    with pytest.raises(ValueError, match="no table new"):
+        s.table("new")
+
+
+def test_check_against_the_committed_table(study, monkeypatch):
+    s = study()
+    s.save_table(pd.DataFrame({"psnr": [20.0]}), "t")
+    assert s.check("t", psnr=0.5) == "t: there is no committed table to compare with"
+    s = study()
+    s.save_table(pd.DataFrame({"psnr": [20.4]}), "t")
+    assert s.check("t", psnr=0.5) == "t: 1 rows agree with the committed table (psnr within 0.5)"
+    s = study()
+    s.save_table(pd.DataFrame({"psnr": [21.0]}), "t")
+    assert s.check("t", psnr=0.5) == "t: DIFFERS by 0.600 in column psnr, more than 0.5"
+    monkeypatch.setenv(REFRESH_VARIABLE, "1")
+    assert "agree" in s.check("t", psnr=0.5)
+
+
+def test_compare_is_exact_where_no_tolerance_is_given():
+    old = pd.DataFrame({"model": ["a", "b"], "psnr": [1.0, 2.0]})
+    assert "agree" in compare("t", old.copy(), old, {"psnr": 0.1})
+    assert "DIFFERS in column model" in compare("t", old.assign(model="a"), old, {"psnr": 0.1})
+    assert "DIFFERS in its columns" in compare("t", old.head(1), old, {"psnr": 0.1})
+    assert "DIFFERS by nan" in compare("t", old.assign(psnr=[1.0, None]), old, {"psnr": 0.1})
+
+
+def test_label():
+    assert label("pconv", 64) == "partial U-Net 64"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": "64"}, "setting size is '64'; it should be of type int"),
+        ({"batch_size": 0}, "setting batch_size is 0; it should be above 0"),
+    ],
+)
+def test_bad_settings(change, message):
+    with pytest.raises(ValueError, match=message):
+        from_settings({**load_profile("demo").settings(), **change})
+
+
+def test_missing_and_unknown_settings():
+    settings = load_profile("demo").settings()
+    settings["sise"] = settings.pop("size")
+    with pytest.raises(ValueError, match="lacks size, has the unknown sise"):
+        from_settings(settings, exact=True)
+    with pytest.raises(ValueError, match="no profile named 'huge'; there are: demo"):
+        load_profile("huge")

@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from pconv_core.data import Samples, embedded
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import build_model
+from pconv_core.training import Stage, load_checkpoint, save_checkpoint, train
+
+
+def run(steps=4, workers=0, model="pconv", stage=None, rate=1e-3):
+    net = build_model(model, 32, 4, seed=0)
+    loss = InpaintingLoss(VGGFeatures("random", 0.0625))
+    samples = Samples(embedded("train"), 32, seed=1)
+    stage = stage or Stage("stage1", 0, steps, rate, 1.0)
+    return net, train(net, loss, samples, stage, batch_size=2, record_every=2, workers=workers)
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))  # noqa: B905
+
+
+def test_same_seed_same_bytes_whatever_the_workers():
+    (a, log_a), (b, log_b) = run(workers=0), run(workers=2)
+    assert same(a, b)
+    assert log_a.to_csv() == log_b.to_csv()
+
+
+def test_record_has_every_window_once():
+    _, log = run(steps=5)
+    assert log["step"].tolist() == [2, 4, 5]
+    terms = ["total", "valid", "hole", "perceptual", "style_out", "style_comp", "tv"]
+    assert log.columns.tolist() == ["step", "stage", *terms]
+    weights = {
+        "valid": 1,
+        "hole": 6,
+        "perceptual": 0.05,
+        "style_out": 1,
+        "style_comp": 1,
+        "tv": 0.1,
+    }
+    total = sum(w * log[name] for name, w in weights.items())
+    assert log["total"].to_numpy() == pytest.approx(total.to_numpy(), rel=1e-5)
+
+
+def test_loss_falls():
+    _, log = run(steps=60, rate=4e-3)
+    assert log["hole"].tail(5).mean() < 0.8 * log["hole"].head(5).mean()
+
+
+def test_stage_sets_style_weight_and_freezes_the_encoder_norm():
+    net = build_model("pconv", 32, 4, seed=0)
+    loss = InpaintingLoss(VGGFeatures("random", 0.0625))
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    stage = Stage("finetune", 10, 2, 1e-3, 120.0, freeze_encoder_norm=True)
+    log = train(net, loss, Samples(embedded("train"), 32, seed=1), stage, 2, 1, workers=0)
+    assert log["step"].tolist() == [11, 12]
+    assert loss.weights["style_out"] == loss.weights["style_comp"] == 120
+    for name, value in net.state_dict().items():
+        if "encoder" in name and ".norm." in name:
+            assert torch.equal(value, before[name]), name
+    assert not torch.equal(
+        net.state_dict()["decoder.0.norm.running_mean"], before["decoder.0.norm.running_mean"]
+    )
+
+
+def test_loss_that_is_no_number_stops_the_run():
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+ \(samples"):
+        run(steps=30, rate=1e12)
+
+
+def test_checkpoint_round_trip(tmp_path):
+    net, _ = run(steps=2)
+    path = tmp_path / "deep" / "net.pt"
+    save_checkpoint(path, net, {"seed": 1})
+    other = build_model("pconv", 32, 4, seed=9)
+    assert not load_checkpoint(path, other, {"seed": 2})
+    assert not same(net, other)
+    assert load_checkpoint(path, other, {"seed": 1})
+    assert same(net, other)
+    assert not load_checkpoint(tmp_path / "none.pt", other, {"seed": 1})
+    assert [p.name for p in path.parent.iterdir()] == ["net.pt"]
+
+
+def test_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    net, _ = run(steps=2)
+    path = tmp_path / "net.pt"
+    save_checkpoint(path, net, {"seed": 1})
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, net, {"seed": 2})
+    assert path.read_bytes() == before
+
+
+def test_foreign_checkpoint_is_named(tmp_path):
+    net = build_model("pconv", 32, 4, seed=0)
+    path = tmp_path / "net.pt"
+    for content in (b"", b"hello", b"\x80\x02}q\x00."):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"net\.pt is not a checkpoint of this project"):
+            load_checkpoint(path, net, {})
