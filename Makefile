@@ -1,6 +1,6 @@
 # Every entry point of the project; `make help` lists them.
 
-PYTHON  ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
 PROFILE ?= demo
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -19,6 +19,9 @@ help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
 
 all: $(NAMES:%=$(DONE)/%.ipynb)  ## run the study: every figure and table of PROFILE (demo)
+ifeq ($(PROFILE),demo)
+	@$(MAKE) --no-print-directory readme
+endif
 
 install: $(READY)  ## make .venv and install the tested versions of everything into it
 
@@ -39,13 +42,13 @@ $(DONE)/06_loss_curves.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
 $(DONE)/07_psnr_table.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
 
 notebooks:  ## run the study anew and store its outputs in notebooks/, results/ and the README
+	@test $(PROFILE) = demo || { echo "error: notebooks/ holds the demo's outputs, not $(PROFILE)'s"; exit 2; }
 	rm -rf $(DONE)
 	$(MAKE) all REFRESH=1
-	$(BIN)/python -m pconv_core.pipeline store --profile $(PROFILE)
-	$(MAKE) readme
+	$(BIN)/python -m pconv_core.pipeline store
 
-readme: $(READY)  ## write the results table of results/PROFILE into the README
-	$(BIN)/python -m pconv_core.pipeline readme --profile $(PROFILE)
+readme: $(READY)  ## write the results table of results/demo into the README
+	$(BIN)/python -m pconv_core.pipeline readme
 
 test: lint unit nbval  ## everything that must hold: lint, tests, notebooks against their outputs
 
@@ -63,8 +66,8 @@ nbval: $(READY)  ## run the notebooks again and compare with their stored output
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-clean:  ## remove what runs leave and git does not keep (weights, executed copies, caches)
-	rm -rf results/*/notebooks results/*/checkpoints results/*/.staging results/*/failed
+clean:  ## remove what PROFILE's runs leave and git does not keep (weights, executed copies, caches)
+	rm -rf $(addprefix $(RESULTS)/,notebooks checkpoints .staging failed)
 	rm -rf .scratch .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean  ## the environment too

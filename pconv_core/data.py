@@ -173,7 +173,7 @@ def open_photos(source: str, split: str) -> Photos:
 class Samples(Dataset):
     """Endless training samples: number -> (image, mask).
 
-    Each pass over the photographs takes them in a new order.  A square of 1/8 to 1/2 of the short
+    Each pass over the photographs takes them in a new order.  A square of `span` of the short
     side is cut out, perhaps mirrored, resized to `size`; the mask has a hole ratio in `ratio` and
     touches the border or not.
 
@@ -187,25 +187,35 @@ class Samples(Dataset):
         Interval of the hole ratio.
     border : bool or None
         Whether holes may touch the border; None takes turns.
+    span : (smallest, largest)
+        Side of the square in short sides of the photograph, at most 1.
     """
 
-    crop_range = (0.125, 0.5)
-
-    def __init__(self, photos, size: int, seed: int, ratio=(0.01, 0.6), border: bool | None = None):
+    def __init__(
+        self,
+        photos: Photos,
+        size: int,
+        seed: int,
+        ratio: tuple[float, float] = (0.01, 0.6),
+        border: bool | None = None,
+        span: tuple[float, float] = (0.125, 0.5),
+    ):
         self.photos, self.size, self.seed = photos, size, seed
-        self.ratio, self.border = ratio, border
+        self.ratio, self.border, self.span = ratio, border, span
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return sample `number`: image (3, size, size) in [0, 1], mask (1, size, size)."""
         epoch, place = divmod(number, len(self.photos))
         photo = self.photos[int(_order(self.seed, epoch, len(self.photos))[place])]
-        image = crop(photo, self.size, generator(self.seed, number, "crop"), self.crop_range)
+        image = crop(photo, self.size, generator(self.seed, number, "crop"), self.span)
         border = number % 2 == 0 if self.border is None else self.border
         mask = random_mask(self.size, self.ratio, border, self.seed, number)
         return to_tensor(image), torch.from_numpy(mask)[None]
 
 
-def crop(photo: np.ndarray, size: int, rng: np.random.Generator, span=(0.125, 0.5)) -> np.ndarray:
+def crop(
+    photo: np.ndarray, size: int, rng: np.random.Generator, span: tuple[float, float] = (0.125, 0.5)
+) -> np.ndarray:
     """Cut a random square, `span` of the short side, mirror it or not, resize it.
 
     The random numbers are relative, so one generator cuts the same square at every `size`.
@@ -231,12 +241,25 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def batches(samples: Samples, batch_size: int, first: int, last: int, workers: int = 0) -> Iterator:
-    """Yield the batches of steps first..last-1; step s holds samples s*batch_size onwards."""
+    """Yield the batches of steps first..last-1; step s holds samples s*batch_size onwards.
+
+    Raises
+    ------
+    ValueError
+        If a photograph cannot be read, naming it.
+    """
     numbers = range(first * batch_size, last * batch_size)
-    return iter(DataLoader(samples, batch_size, sampler=numbers, num_workers=workers))
+    try:
+        yield from DataLoader(samples, batch_size, sampler=numbers, num_workers=workers)
+    except ValueError as error:
+        # A loader process wraps the message in its traceback; its last line is the message.
+        last_line = str(error).strip().splitlines()[-1]
+        raise ValueError(last_line.removeprefix("ValueError: ")) from None
 
 
-def evaluation_set(photos: Photos, size: int, per_cell: int, seed: int) -> Iterator[tuple]:
+def evaluation_set(
+    photos: Photos, size: int, per_cell: int, seed: int, span: tuple[float, float] = (0.125, 0.5)
+) -> Iterator[tuple]:
     """Yield the evaluation set, cell by cell: (bin, border, images, masks).
 
     Every bin of `masks.BINS`, with and without border, has `per_cell` samples.  The squares cut
@@ -244,7 +267,7 @@ def evaluation_set(photos: Photos, size: int, per_cell: int, seed: int) -> Itera
     """
     for i, ratio in enumerate(BINS):
         for border in (True, False):
-            samples = Samples(photos, size, seed, ratio, border)
+            samples = Samples(photos, size, seed, ratio, border, span)
             first = (2 * i + border) * per_cell
             pairs = [samples[first + k] for k in range(per_cell)]
             images, masks = (torch.stack(column) for column in zip(*pairs, strict=True))

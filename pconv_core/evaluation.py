@@ -10,7 +10,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from pconv_core.models import InpaintingNet, composite
+from pconv_core.models import InpaintingNet, check_pair, composite
 
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]
@@ -102,6 +102,7 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
     """
     rows = []
     for (lo, hi), border, images, masks in crops:
+        check_pair(images, masks)
         out = fill(images, masks)
         comp = composite(out, images, masks)
         for k in range(len(images)):

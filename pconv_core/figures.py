@@ -215,9 +215,11 @@ def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
 
 def _mark_stages(axis, log: pd.DataFrame, labels: bool = True) -> None:
     """Draw a line where a stage begins, and its name."""
+    end = None
     for k, (name, part) in enumerate(log.groupby("stage", sort=False)):
-        if k:
-            axis.axvline(part["step"].iloc[0], color="#666666", linewidth=0.8, linestyle=":")
+        if end is not None:
+            axis.axvline(end, color="#666666", linewidth=0.8, linestyle=":")
+        end = part["step"].iloc[-1]
         if labels:
             axis.text(
                 part["step"].mean(),

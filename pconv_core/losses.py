@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import VGG16_Weights, vgg16
 
-from pconv_core.models import Normalise, composite
+from pconv_core.models import Normalise, check_pair, composite
 
 # Eq. 7; the style weight is that of the second stage and of the paper.
 WEIGHTS = {
@@ -21,6 +21,7 @@ WEIGHTS = {
 
 # Output channels of VGG-16's convolutions up to pool3; "M" is a pooling.
 VGG16_TO_POOL3 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M")
+VGG16_CONVOLUTIONS = 13  # of the whole network
 
 
 class VGGFeatures(nn.Module):
@@ -32,8 +33,7 @@ class VGGFeatures(nn.Module):
         "imagenet": torchvision's weights, downloaded once.  "random": He-initialised from `seed`.
         Otherwise the path of a state dict of torchvision's `vgg16`.
     width : float
-        Scales the channels of "random"; 1 is VGG-16.  Its features are multiplied by the square
-        root of it: Gram entries fall as 1/C, so a narrow net would weigh style more than VGG-16.
+        Scales the channels of "random"; 1 is VGG-16.
     seed : int
         Seed of "random".
 
@@ -52,7 +52,6 @@ class VGGFeatures(nn.Module):
             raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
         self.normalise = Normalise()
         self.stages = _vgg_stages(width)
-        self.scale = width**0.5
         if weights == "random":
             self._draw(seed)
         else:
@@ -66,7 +65,7 @@ class VGGFeatures(nn.Module):
         features = []
         for stage in self.stages:
             x = stage(x)
-            features.append(x * self.scale)
+            features.append(x)
         return features
 
     def train(self, mode: bool = True) -> "VGGFeatures":
@@ -81,23 +80,18 @@ class VGGFeatures(nn.Module):
                 nn.init.zeros_(conv.bias)
 
     def _load(self, state: dict[str, Tensor]) -> None:
-        names = sorted(
-            {k.rsplit(".", 1)[0] for k in state if k.startswith("features.")},
-            key=lambda name: int(name.split(".")[1]),
-        )
-        convolutions = self._convolutions()
-        try:
-            for name, conv in zip(names, convolutions, strict=False):
-                conv.load_state_dict({p: state[f"{name}.{p}"] for p in ("weight", "bias")})
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(
-                f"the state dict is not that of torchvision's vgg16: {error}"
-            ) from None
-        if len(names) < len(convolutions):
+        names = [k.removesuffix(".weight") for k in state if k.endswith(".weight")]
+        names = [n for n in names if n.startswith("features.")]
+        if len(names) != VGG16_CONVOLUTIONS:
             raise ValueError(
                 f"the state dict holds {len(names)} convolutions named features.N; "
-                "torchvision's vgg16 has 13"
+                f"torchvision's vgg16 has {VGG16_CONVOLUTIONS}"
             )
+        try:
+            for name, conv in zip(names, self._convolutions(), strict=False):
+                conv.load_state_dict({p: state[f"{name}.{p}"] for p in ("weight", "bias")})
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"the state dict is not torchvision's vgg16: {error}") from None
 
     def _convolutions(self) -> list[nn.Conv2d]:
         return [m for m in self.stages.modules() if isinstance(m, nn.Conv2d)]
@@ -115,6 +109,9 @@ class InpaintingLoss(nn.Module):
         Maps an image to a list of feature maps; see `VGGFeatures`.
     valid, hole, perceptual, style_out, style_comp, tv : float
         The weights of the terms.
+    style_scale : float
+        Multiplies both style terms; the width of the features relative to VGG-16.  Gram entries
+        fall as 1/C, so without it a narrow net would weigh style more than VGG-16 does.
     """
 
     def __init__(
@@ -126,9 +123,11 @@ class InpaintingLoss(nn.Module):
         style_out: float = WEIGHTS["style_out"],
         style_comp: float = WEIGHTS["style_comp"],
         tv: float = WEIGHTS["tv"],
+        style_scale: float = 1.0,
     ):
         super().__init__()
         self.features = features
+        self.style_scale = style_scale
         self.weights = {
             "valid": valid,
             "hole": hole,
@@ -153,15 +152,21 @@ class InpaintingLoss(nn.Module):
         total : Tensor, scalar
         terms : dict of scalar Tensors, detached
             The unweighted terms by name, and "total".
+
+        Raises
+        ------
+        ValueError
+            If image and mask do not belong together; see `models.check_pair`.
         """
+        check_pair(image, mask)
         comp = composite(out, image, mask)
         f_out, f_comp, f_gt = self._three_features(out, comp, image)
         terms = {
             "valid": self.valid(out, image, mask),
             "hole": self.hole(out, image, mask),
             "perceptual": self.perceptual(f_out, f_comp, f_gt),
-            "style_out": self.style(f_out, f_gt),
-            "style_comp": self.style(f_comp, f_gt),
+            "style_out": self.style_scale * self.style(f_out, f_gt),
+            "style_comp": self.style_scale * self.style(f_comp, f_gt),
             "tv": self.total_variation(comp, mask),
         }
         total = sum(self.weights[name] * term for name, term in terms.items())

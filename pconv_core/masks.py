@@ -1,8 +1,9 @@
 """Irregular masks: random walks of discs, squares and diamonds, at a guaranteed hole ratio.
 
 A mask is a pure function of (seed, number).  The walk is drawn as a *time map*: each pixel holds
-the moment at which the brush first covers it.  Where the hole stops is decided on the finished
-map, after rotation, cropping and dilation, so that its ratio is known exactly.
+the moment at which the brush first covers it.  The strokes are rotated and cropped as they are
+drawn and the map is dilated; only then is it decided at which moment the hole stops, so that its
+ratio is known exactly.
 """
 
 import cv2
@@ -19,6 +20,7 @@ MIN_MASK_SIZE = 8
 _NEVER = 255  # the time of a pixel that no stroke reaches
 _MAX_STAMPS = 250  # brush positions of one mask; their times stay below _NEVER
 _MAX_STROKES = 8
+_CROP = 1.25  # side of the box that is walked over that of the image, with border
 
 
 def random_mask(
@@ -108,7 +110,7 @@ def _time_map(size, margin: int, share: float, rng: np.random.Generator) -> np.n
     stamps = int(rng.integers(60, _MAX_STAMPS + 1))
     inner = np.array([size[1], size[0]], dtype=float) - 2 * margin
     # n stamps of radius r that move by about r leave 2 n r^2 behind, less what they cross again.
-    area = -np.log(1 - min(share, 0.95)) * inner.prod()
+    area = -np.log(1 - min(share, 0.95)) * inner.prod() * (1 if margin else _CROP**2)
     radius = max(1.0, float(np.sqrt(1.5 * area / (2 * stamps))))
     dilation = int(rng.integers(0, max(1, round(radius / 2)) + 1))
     times = np.full(size, _NEVER, dtype=np.uint8)
@@ -129,21 +131,33 @@ def _time_map(size, margin: int, share: float, rng: np.random.Generator) -> np.n
 def _strokes(stamps, radius, inner, margin, dilation, rng) -> list[tuple]:
     """Split the walk into strokes, last first: (first time, centres, radius, corners)."""
     count = int(rng.integers(1, _MAX_STROKES + 1))
+    turn = rng.uniform(0, 2 * np.pi)
     ends = np.sort(rng.integers(1, stamps, count - 1))
     strokes = []
     for first, last in zip([0, *ends], [*ends, stamps], strict=True):
         if first == last:
             continue
         brush = radius * rng.uniform(0.5, 1.5)
-        # The walk may leave the image by a brush (cropping) or must stay clear of the margin.
-        slack = -brush if margin == 0 else brush + dilation
+        # Cropping: a larger box is walked than the image shows.  Or else: stay clear of the margin.
+        slack = brush + dilation if margin else -(_CROP - 1) / 2 * inner
         low, high = np.minimum(slack, inner / 2), np.maximum(inner - slack, inner / 2)
         turns = np.cumsum(rng.normal(0, 0.5, last - first)) + rng.uniform(0, 2 * np.pi)
         steps = brush * rng.uniform(0.6, 1.2, last - first)
         path = np.cumsum(steps[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1), axis=0)
-        path = _reflect(path + rng.uniform(low, high), low, high) + margin
-        strokes.append((int(first), path, brush, _brush_corners(brush, rng)))
+        path = _reflect(path + rng.uniform(low, high), low, high)
+        path = _rotate(path - inner / 2, turn) + inner / 2
+        if margin:
+            path = _reflect(path, low, high)
+        corners = _brush_corners(brush, rng)
+        corners = None if corners is None else _rotate(corners, turn)
+        strokes.append((int(first), path + margin, brush, corners))
     return strokes[::-1]
+
+
+def _rotate(points: np.ndarray, angle: float) -> np.ndarray:
+    """Rotate (x, y) rows about the origin."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return points @ np.array([[cos, sin], [-sin, cos]])
 
 
 def _reflect(path: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -19,7 +19,10 @@ MIN_SIZE = 32
 
 
 def levels_for(size: int) -> int:
-    """Number of encoder levels for a training size: log2, rounded (256 -> 8, 224 -> 8, 64 -> 6)."""
+    """Number of encoder levels for a training size: log2, rounded (256 -> 8, 224 -> 8, 64 -> 6).
+
+    The paper trains its 8 levels at 512, one level fewer than this rule gives there.
+    """
     return max(1, round(math.log2(size)))
 
 
@@ -69,11 +72,13 @@ class InpaintingNet(nn.Module):
     def _encoder_norms(self) -> list[nn.Module]:
         return [m for m in self.encoder.modules() if isinstance(m, nn.BatchNorm2d)]
 
-    def _initialise(self, negative_slope: float) -> None:
-        """Draw the weights as He et al. (2015)."""
+    def _initialise(self, decoder_slope: float) -> None:
+        """Draw the weights as He et al. (2015), for ReLU in the encoder, leaky ReLU after it."""
+        in_encoder = set(self.encoder.modules())
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=negative_slope)
+                slope = 0.0 if module in in_encoder else decoder_slope
+                nn.init.kaiming_normal_(module.weight, a=slope)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
@@ -103,7 +108,7 @@ class PConvUNet(InpaintingNet):
     Parameters
     ----------
     levels : int
-        Number of encoder levels; the paper's 512-pixel network has 8.  See `levels_for`.
+        Number of encoder levels; 8 in the paper.  The study's rule is `levels_for`.
     base_channels : int
         Width of the first level; 64 in the paper.
     """
@@ -129,7 +134,7 @@ class PConvUNet(InpaintingNet):
             self.decoder.append(
                 _Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2))
             )
-        self._initialise(negative_slope=0.2)
+        self._initialise(decoder_slope=0.2)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Inpaint.
@@ -137,7 +142,7 @@ class PConvUNet(InpaintingNet):
         Parameters
         ----------
         image : Tensor of shape (N, 3, H, W)
-            RGB in [0, 1]; what it holds in the hole is ignored.
+            RGB in [0, 1]; what it holds in the hole is ignored, even NaN.
         mask : Tensor of shape (N, 1, H, W)
             1 = known, 0 = hole.
 
@@ -149,10 +154,11 @@ class PConvUNet(InpaintingNet):
         Raises
         ------
         ValueError
-            If shapes differ, a side is under 32 pixels, or (on the CPU) the mask is not 0/1.
+            If shapes differ, a side is under 32 pixels, either is not of a floating type, or (on
+            the CPU) the mask is not 0/1.
         """
         check_input(image, mask)
-        x = self.normalise(image) * mask
+        x = torch.where(mask.bool(), self.normalise(image), 0)
         skips = []
         for block in self.encoder:
             skips.append((x, mask))
@@ -198,12 +204,12 @@ class UNet(InpaintingNet):
             _double_conv(widths[i + 1] + widths[i], widths[i]) for i in reversed(range(levels))
         )
         self.last = nn.Conv2d(base_channels, 3, 1)
-        self._initialise(negative_slope=0.0)
+        self._initialise(decoder_slope=0.0)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
         check_input(image, mask)
-        x = (image * 2 - 1) * mask
+        x = torch.where(mask.bool(), image * 2 - 1, 0)
         skips = []
         for i, block in enumerate(self.encoder):
             x = block(x if i == 0 else F.max_pool2d(x, 2, ceil_mode=True))
@@ -245,20 +251,31 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
 
 def check_input(image: Tensor, mask: Tensor) -> None:
     """Raise ValueError unless `image` and `mask` are a batch the networks can take."""
+    check_pair(image, mask)
+    height, width = image.shape[-2:]
+    if min(height, width) < MIN_SIZE:
+        raise ValueError(f"image is {height}x{width}; both sides should be at least {MIN_SIZE}")
+
+
+def check_pair(image: Tensor, mask: Tensor) -> None:
+    """Raise ValueError unless `image` is (N, 3, H, W) and `mask` a 0/1 mask (N, 1, H, W) of it."""
+    for name, tensor in (("image", image), ("mask", mask)):
+        if not tensor.is_floating_point():
+            raise ValueError(
+                f"{name} is of type {tensor.dtype}; it should be floating, from 0 to 1"
+            )
     if image.dim() != 4 or image.shape[1] != 3:
         raise ValueError(f"image has shape {tuple(image.shape)}; it should be (N, 3, H, W)")
     n, _, height, width = image.shape
-    if mask.dim() != 4 or mask.shape[0] != n or mask.shape[1] != 1:
-        raise ValueError(
-            f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
-        )
-    if mask.shape[-2:] != image.shape[-2:]:
+    if mask.dim() == 4 and mask.shape[-2:] != image.shape[-2:]:
         raise ValueError(
             f"mask is {mask.shape[-2]}x{mask.shape[-1]}, image is {height}x{width}; "
             "they should be of one size"
         )
-    if min(height, width) < MIN_SIZE:
-        raise ValueError(f"image is {height}x{width}; both sides should be at least {MIN_SIZE}")
+    if mask.shape != (n, 1, height, width):
+        raise ValueError(
+            f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
+        )
     # On a GPU the look at the values would wait for the device in every step.
     if mask.device.type == "cpu" and not torch.compiler.is_compiling():
         check_binary(mask)

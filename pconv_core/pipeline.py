@@ -14,7 +14,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import papermill
+from nbclient.exceptions import DeadKernelError
 
+from pconv_core.evaluation import BASELINES
 from pconv_core.profiles import load_profile
 from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE
 
@@ -65,7 +67,11 @@ def run_notebook(notebook: Path, profile: str, refresh: bool = False) -> None:
         failed = results / "failed" / notebook.name
         failed.parent.mkdir(exist_ok=True)
         os.replace(executed, failed)
-        raise RuntimeError(_describe(error, notebook)) from None
+        raise RuntimeError(_describe(error, notebook, failed)) from None
+    except DeadKernelError as error:
+        raise RuntimeError(
+            f"{notebook}: its kernel died, perhaps for want of memory ({error})"
+        ) from None
     else:
         tidy(executed)
         _publish(staging, results, last=executed)
@@ -112,12 +118,14 @@ def results_table(results: Path) -> str:
     """The README's table, in Markdown, from tables/psnr_overall.csv of a run."""
     table = pd.read_csv(results / "tables" / "psnr_overall.csv")
     lines = [
-        "| method | PSNR in dB | SSIM | L1 in % | PSNR of I_out in dB |",
-        "|---|---|---|---|---|",
+        "| method | PSNR in dB | SSIM | L1 in % | PSNR of I_out in dB | perceptual features |",
+        "|---|---|---|---|---|---|",
     ]
     for row in table.itertuples():
+        features = "-" if row.model in BASELINES else row.features
         lines.append(
-            f"| {row.model} | {row.psnr:.2f} | {row.ssim:.3f} | {row.l1:.2f} | {row.psnr_out:.2f} |"
+            f"| {row.model} | {row.psnr:.2f} | {row.ssim:.3f} | {row.l1:.2f} | {row.psnr_out:.2f} "
+            f"| {features} |"
         )
     return "\n".join(lines)
 
@@ -151,16 +159,20 @@ def main(arguments: list[str] | None = None) -> int:
             store_outputs(folder, given.profile)
         else:
             write_readme_table(Path("README.md"), Path("results") / given.profile)
-    except (RuntimeError, ValueError) as error:
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _describe(error: papermill.PapermillExecutionError, notebook: Path) -> str:
+def _describe(error: papermill.PapermillExecutionError, notebook: Path, failed: Path) -> str:
+    """Name the failed cell as the source notebook counts code cells, and its first line."""
+    code = [c for c in nbformat.read(failed, as_version=4).cells if c.cell_type == "code"]
+    code = [c for c in code if "injected-parameters" not in c.metadata.get("tags", [])]
+    number = next(k for k, c in enumerate(code, start=1) if c.source == error.source)
     first = next((line for line in error.source.splitlines() if line.strip()), "")
     return (
-        f"{notebook} failed in code cell {error.exec_count} ({first!r}): {error.ename}: "
+        f"{notebook} failed in code cell {number} ({first!r}): {error.ename}: "
         f"{error.evalue}; see results/*/failed/{notebook.name}"
     )
 

@@ -88,6 +88,14 @@ def test_unreadable_picture_is_named(tmp_path):
         data.read_photo(tmp_path / "gone.jpg")
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_picture_in_training_is_one_line(tmp_path, workers):
+    (tmp_path / "bad.jpg").write_bytes(b"hello")
+    loader = batches(Samples(folder(tmp_path), 32, seed=0), 2, 0, 1, workers)
+    with pytest.raises(ValueError, match=r"\Acannot read .*bad\.jpg as a picture .*\Z"):
+        list(loader)
+
+
 def test_every_mode_becomes_upright_rgb(tmp_path):
     for mode in ("L", "LA", "RGBA", "P", "CMYK", "1"):
         path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"

@@ -5,7 +5,7 @@ import urllib.error
 import numpy as np
 import pytest
 import torch
-from torchvision.models import vgg16
+from torchvision.models import vgg16, vgg19
 
 from pconv_core import losses
 from pconv_core.losses import InpaintingLoss, VGGFeatures, gram
@@ -91,6 +91,25 @@ def test_feature_terms(loss, batch):
     assert terms["total"].item() == pytest.approx(total.item())
 
 
+def test_mask_that_does_not_fit(loss, batch):
+    out, image, mask = batch
+    with pytest.raises(ValueError, match="mask is 24x19, image is 24x20"):
+        loss(out, image, mask[..., 1:])
+    with pytest.raises(ValueError, match="mask holds the value 255"):
+        loss(out, image, mask * 255)
+
+
+def test_style_scale_makes_widths_weigh_alike():
+    """Random features of any width give style terms of one size, when scaled by the width."""
+    g = torch.Generator().manual_seed(0)
+    out, image = torch.rand(2, 3, 32, 32, generator=g), torch.rand(2, 3, 32, 32, generator=g)
+    values = []
+    for width in (0.125, 0.5):
+        loss = InpaintingLoss(VGGFeatures("random", width, seed=1), style_scale=width)
+        values.append(loss(out, image, torch.ones(2, 1, 32, 32))[1]["style_out"].item())
+    assert 0.5 < values[0] / values[1] < 2
+
+
 def test_a_perfect_output_costs_only_its_own_variation(loss, batch):
     _, image, mask = batch
     _, terms = loss(image, image, mask)
@@ -153,10 +172,14 @@ def test_bad_feature_files(tmp_path):
     with pytest.raises(ValueError, match=r"text.pth is not a state dict"):
         VGGFeatures(tmp_path / "text.pth")
     torch.save({"features.0.weight": torch.rand(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="not that of torchvision's vgg16"):
+    with pytest.raises(ValueError, match="holds 1 convolutions"):
         VGGFeatures(tmp_path / "other.pth")
-    torch.save({}, tmp_path / "empty.pth")
-    with pytest.raises(ValueError, match="holds 0 convolutions"):
-        VGGFeatures(tmp_path / "empty.pth")
+    torch.save(vgg19(weights=None).features.state_dict(prefix="features."), tmp_path / "19.pth")
+    with pytest.raises(ValueError, match="holds 16 convolutions"):
+        VGGFeatures(tmp_path / "19.pth")
+    wrong = {f"features.{k}.weight": torch.rand(1) for k in range(13)}
+    torch.save(wrong, tmp_path / "wrong.pth")
+    with pytest.raises(ValueError, match="not torchvision's vgg16"):
+        VGGFeatures(tmp_path / "wrong.pth")
     with pytest.raises(ValueError, match="need width 1"):
         VGGFeatures("imagenet", 0.5)

@@ -37,6 +37,8 @@ def test_hole_content_is_not_seen(name):
     other = image * mask + torch.rand_like(image) * (1 - mask)
     with torch.no_grad():
         torch.testing.assert_close(model(image, mask), model(other, mask))
+        unknown = torch.where(mask.bool(), image, torch.nan)
+        torch.testing.assert_close(model(image, mask), model(unknown, mask))
 
 
 def test_all_hole_gives_finite_output_and_gradient():
@@ -111,6 +113,12 @@ def test_seed_fixes_weights_and_spares_the_global_generator():
         (torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 63), "mask is 64x63, image is 64x64"),
         (torch.rand(1, 1, 64, 64), torch.ones(1, 1, 64, 64), "image has shape"),
         (torch.rand(1, 3, 64, 64), torch.ones(1, 3, 64, 64), "mask has shape"),
+        (
+            torch.zeros(1, 3, 64, 64).byte(),
+            torch.ones(1, 1, 64, 64),
+            "image is of type torch.uint8",
+        ),
+        (torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64).bool(), "mask is of type torch.bool"),
         (torch.rand(1, 3, 31, 64), torch.ones(1, 1, 31, 64), "31x64; both sides .* at least 32"),
         (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 255.0), "mask holds the value 255"),
         (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), torch.nan), "mask holds the value"),

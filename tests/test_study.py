@@ -32,7 +32,8 @@ def test_two_runs_leave_the_same_bytes(study):
         s = study(folder)
         s.log("pconv", 48)
         pictures = s.evaluate({"mean fill": lambda i, m: i * m}, 40)
-        s.save_table(pictures, "t")
+        table = s.save_table(pictures, "t")
+        assert set(table["features"]) == {"random VGG-16 x0.0625"}
         return {p.relative_to(s.root): p.read_bytes() for p in sorted(s.root.rglob("*.csv"))}
 
     first = run("a")
@@ -78,11 +79,11 @@ def test_checkpoint_of_other_settings_is_not_used(study, monkeypatch):
 
 def test_output_goes_elsewhere_and_reading_falls_back(study, tmp_path, monkeypatch):
     table = pd.DataFrame({"psnr": [1.0]})
-    study().save_table(table, "old")
+    study().save_table(table, "old", trained=False)
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "scratch"))
     s = study()
     assert s.table("old").equals(table)
-    s.save_table(table * 2, "old")
+    s.save_table(table * 2, "old", trained=False)
     assert s.table("old")["psnr"].tolist() == [2.0]
     assert pd.read_csv(s.root / "tables" / "old.csv")["psnr"].tolist() == [1.0]
     with pytest.raises(ValueError, match="no table new"):
@@ -91,13 +92,13 @@ def test_output_goes_elsewhere_and_reading_falls_back(study, tmp_path, monkeypat
 
 def test_check_against_the_committed_table(study, monkeypatch):
     s = study()
-    s.save_table(pd.DataFrame({"psnr": [20.0]}), "t")
+    s.save_table(pd.DataFrame({"psnr": [20.0]}), "t", trained=False)
     assert s.check("t", psnr=0.5) == "t: there is no committed table to compare with"
     s = study()
-    s.save_table(pd.DataFrame({"psnr": [20.4]}), "t")
+    s.save_table(pd.DataFrame({"psnr": [20.4]}), "t", trained=False)
     assert s.check("t", psnr=0.5) == "t: 1 rows agree with the committed table (psnr within 0.5)"
     s = study()
-    s.save_table(pd.DataFrame({"psnr": [21.0]}), "t")
+    s.save_table(pd.DataFrame({"psnr": [21.0]}), "t", trained=False)
     assert s.check("t", psnr=0.5) == "t: DIFFERS by 0.600 in column psnr, more than 0.5"
     monkeypatch.setenv(REFRESH_VARIABLE, "1")
     assert "agree" in s.check("t", psnr=0.5)
@@ -108,6 +109,9 @@ def test_compare_is_exact_where_no_tolerance_is_given():
     assert "agree" in compare("t", old.copy(), old, {"psnr": 0.1})
     assert "DIFFERS in column model" in compare("t", old.assign(model="a"), old, {"psnr": 0.1})
     assert "DIFFERS in its columns" in compare("t", old.head(1), old, {"psnr": 0.1})
+    known = pd.DataFrame({"model": ["Telea", "b"], "psnr": [1.0, 2.0]})
+    assert "not trained" in compare("t", known.assign(psnr=[1.05, 2.0]), known, {"psnr": 0.1})
+    assert "agree" in compare("t", known.assign(psnr=[1.0, 2.05]), known, {"psnr": 0.1})
     assert "DIFFERS by nan" in compare("t", old.assign(psnr=[1.0, None]), old, {"psnr": 0.1})
 
 
@@ -120,6 +124,8 @@ def test_label():
     [
         ({"size": "64"}, "setting size is '64'; it should be of type int"),
         ({"batch_size": 0}, "setting batch_size is 0; it should be above 0"),
+        ({"crop_largest": 1.5}, "at most 1"),
+        ({"test_photos": "d", "finetune_photos": "d"}, "test_photos is 'd', which is trained on"),
     ],
 )
 def test_bad_settings(change, message):

@@ -21,6 +21,8 @@ class Profile:
     pretrain_photos: str  # a source, see data.open_photos; the seed's Places365
     finetune_photos: str  # the seed's COCO 2014
     test_photos: str
+    crop_smallest: float  # side of the square cut from a photograph, in short sides: from this
+    crop_largest: float  # ... to this
     features: str  # perceptual features: "random", "imagenet" or a path
     feature_width: float  # of "random", 1 = VGG-16
     batch_size: int
@@ -41,8 +43,25 @@ class Profile:
                     f"profile setting {field.name} is {value!r}; it should be of type "
                     f"{field.type.__name__}"
                 )
-            if isinstance(value, (int, float)) and value <= 0:
+            least = 0 if field.name == "seed" else 1e-12
+            if isinstance(value, (int, float)) and not value >= least:
                 raise ValueError(f"profile setting {field.name} is {value}; it should be above 0")
+        if not self.crop_smallest <= self.crop_largest <= 1:
+            raise ValueError(
+                f"profile settings crop_smallest and crop_largest are {self.crop_smallest} and "
+                f"{self.crop_largest}; they should ascend and be at most 1"
+            )
+        for training in (self.pretrain_photos, self.finetune_photos):
+            # Of the other sources, training and test images are different ones.
+            if (
+                training == self.test_photos
+                and training not in ("embedded",)
+                and ":" not in training
+            ):
+                raise ValueError(
+                    f"profile setting test_photos is {self.test_photos!r}, which is trained on; "
+                    "it should be another folder"
+                )
 
     def settings(self) -> dict:
         """Return the settings as a dictionary, in order."""
@@ -62,7 +81,10 @@ def load_profile(name: str) -> Profile:
     if not path.is_file():
         known = sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml"))
         raise ValueError(f"no profile named {name!r}; there are: {', '.join(known)}")
-    return from_settings(yaml.safe_load(path.read_text(encoding="utf-8")), exact=True)
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(settings, dict) or settings.get("profile") != name:
+        raise ValueError(f"profiles/{name}.yaml should set profile: {name}, the name of its file")
+    return from_settings(settings, exact=True)
 
 
 def from_settings(settings: dict, exact: bool = False) -> Profile:

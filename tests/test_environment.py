@@ -1,0 +1,68 @@
+"""pyproject.toml is the one list of dependencies; the other files hold to it."""
+
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+
+from pconv_core import pipeline
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def requirements():
+    extra = [r for group in PROJECT["optional-dependencies"].values() for r in group]
+    return [Requirement(r) for r in PROJECT["dependencies"] + extra]
+
+
+def pins():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {r.name.lower().replace("_", "-"): r for r in found}
+
+
+def test_constraints_pin_every_dependency_within_its_range():
+    for wanted in requirements():
+        (pin,) = pins()[wanted.name.lower()].specifier
+        assert pin.operator == "=="
+        assert wanted.specifier.contains(pin.version), wanted.name
+
+
+def test_constraints_are_exact_and_from_the_index():
+    for pin in pins().values():
+        assert pin.url is None
+        assert [s.operator for s in pin.specifier] == ["=="]
+
+
+def test_every_dependency_says_why():
+    text = (ROOT / "pyproject.toml").read_text()
+    for wanted in requirements():
+        (line,) = [x for x in text.splitlines() if x.strip().startswith(f'"{wanted.name}>=')]
+        assert len(line.partition("#")[2].strip()) > 10
+
+
+def test_conda_environment_lists_nothing_twice():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert [c.partition("=")[0] for c in conda] == ["python", "pip"]
+    python = conda[0].partition("=")[2]
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python)
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[dev]"]}
+    makefile = (ROOT / "Makefile").read_text()
+    assert "-c constraints.txt -e '.[dev]'" in makefile
+
+
+def test_readme_shows_the_committed_results():
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.partition(pipeline.RESULTS_BEGIN)[2].partition(pipeline.RESULTS_END)[0].strip()
+    assert shown == pipeline.results_table(ROOT / "results" / "demo")
+
+
+def test_readme_pictures_and_links_are_there():
+    import re
+
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
