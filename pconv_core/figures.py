@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 WIDTH = 9.0  # inches; a README shows it at about 900 pixels
@@ -49,13 +50,17 @@ def save(figure: Figure, path: Path) -> Figure:
     return figure
 
 
-def picture_rows(rows: dict[str, Sequence[np.ndarray]], height: float = 1.0) -> Figure:
+def picture_rows(
+    rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = (), height: float = 1.0
+) -> Figure:
     """Draw a grid of pictures, a labelled row a kind.
 
     Parameters
     ----------
     rows : dict of label -> pictures
         Pictures of shape (H, W), drawn grey from 0 to 1, or (H, W, 3); as many in each row.
+    titles : sequence of str
+        One above each column, or none.
     height : float
         Height over width of a picture.
     """
@@ -69,8 +74,11 @@ def picture_rows(rows: dict[str, Sequence[np.ndarray]], height: float = 1.0) -> 
             for axis, picture in zip(line, pictures, strict=True):
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
                 axis.set(xticks=[], yticks=[])
-                axis.spines[:].set_visible(False)
+                axis.spines[:].set_visible(True)
+                axis.spines[:].set_color("#BBBBBB")
             line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for axis, title in zip(axes[0], titles, strict=False):
+            axis.set_title(title)
     plt.close(figure)
     return figure
 
@@ -91,7 +99,8 @@ def ratio_histogram(ratios: dict[str, np.ndarray], edges: Sequence[float]) -> Fi
         for edge in edges:
             axis.axvline(edge, color="#666666", linewidth=0.8, linestyle=":")
         axis.set(xlabel="hole-to-image ratio (dotted: edges of the six bins)", ylabel="masks")
-        axis.legend(loc="lower center", ncols=2)
+        axis.set_axisbelow(True)
+        figure.legend(loc="outside upper center", ncols=2)
     plt.close(figure)
     return figure
 
@@ -111,7 +120,10 @@ def loss_curves(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure
         for axis, (title, log), colour in zip(axes, logs.items(), colours, strict=True):
             axis.plot(log["step"], log["total"], ".", markersize=4, color=COLOURS[colour])
             axis.set(title=title, xlabel="step", yscale="log")
+            _plain_log_axis(axis)
             _mark_stages(axis, log)
+        low, high = axes[0].get_ylim()
+        axes[0].set_ylim(low, high * 1.8)  # room for the stages' names
         axes[0].set_ylabel("total loss (eq. 7, as trained)")
     plt.close(figure)
     return figure
@@ -132,6 +144,7 @@ def loss_terms(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
                     label=title,
                 )
             axis.set(title=label, yscale="log")
+            _plain_log_axis(axis)
             _mark_stages(axis, next(iter(logs.values())), labels=False)
         for axis in axes[-1]:
             axis.set_xlabel("step")
@@ -213,10 +226,17 @@ def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
     return figure
 
 
+def _plain_log_axis(axis) -> None:
+    """Label a logarithmic axis with decimals, few enough to read."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _mark_stages(axis, log: pd.DataFrame, labels: bool = True) -> None:
     """Draw a line where a stage begins, and its name."""
     end = None
-    for k, (name, part) in enumerate(log.groupby("stage", sort=False)):
+    for name, part in log.groupby("stage", sort=False):
         if end is not None:
             axis.axvline(end, color="#666666", linewidth=0.8, linestyle=":")
         end = part["step"].iloc[-1]
@@ -229,5 +249,5 @@ def _mark_stages(axis, log: pd.DataFrame, labels: bool = True) -> None:
                 ha="center",
                 va="top",
                 fontsize=8,
-                rotation=0 if k == 0 else 90,
+                rotation=90,
             )

@@ -187,14 +187,16 @@ def _draw(times: np.ndarray, first: int, path: np.ndarray, radius: float, corner
 
 
 def _stop_at(times: np.ndarray, fewest: int, target: int, most: int, margin: int) -> np.ndarray:
-    """Return the hole, as booleans, at the moment when it has about `target` pixels.
+    """Return the hole, as booleans, at the moment when it has `target` pixels within 1 % of all.
 
-    If the hole jumps over the interval from one moment to the next, or the walk ends before it is
-    reached, the pixels nearest to the hole are added one by one, which is exact.
+    If the hole jumps over that from one moment to the next, or the walk ends before it is reached,
+    the pixels nearest to the hole are added one by one, which is exact.
     """
     covered = np.bincount(times.ravel(), minlength=_NEVER + 1)[:_NEVER].cumsum()
     after = int(np.searchsorted(covered, target))
-    near = [t for t in (after - 1, after) if 0 <= t < _NEVER and fewest <= covered[t] <= most]
+    slack = times.size // 100
+    low, high = max(fewest, target - slack), min(most, target + slack)
+    near = [t for t in (after - 1, after) if 0 <= t < _NEVER and low <= covered[t] <= high]
     if near:
         return times <= min(near, key=lambda t: abs(int(covered[t]) - target))
     hole = times < after

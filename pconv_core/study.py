@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pconv_core import data, evaluation, figures
 from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.masks import BINS
 from pconv_core.models import InpaintingNet, build_model, composite
 from pconv_core.profiles import Profile, from_settings
 from pconv_core.training import Stage, load_checkpoint, save_checkpoint, train
@@ -108,7 +109,7 @@ class Study:
             pairs = zip(outs, examples, strict=True)
             rows[f"{name}\n$I_{{comp}}$"] = [show(composite(o, i, m)) for o, (i, m) in pairs]
         rows["ground truth"] = [show(image) for image, _ in examples]
-        return figures.picture_rows(rows)
+        return figures.picture_rows(rows, [f"hole ratio {lo}-{hi}" for lo, hi in BINS[:count]])
 
     # --- networks --------------------------------------------------------------------------
 

@@ -55,8 +55,10 @@ def test_pure_function_of_seed_and_number():
     assert len({m.tobytes() for m in masks.values()}) == 3
 
 
-def test_ratios_fill_the_interval_evenly():
-    ratios = np.array([hole_ratio(random_mask(64, (0, 0.6), number=k)) for k in range(400)])
+@pytest.mark.parametrize("border", [True, False])
+def test_ratios_fill_the_interval_evenly(border):
+    draw = {"ratio": (0, 0.6), "border": border}
+    ratios = np.array([hole_ratio(random_mask(64, **draw, number=k)) for k in range(400)])
     counts, _ = np.histogram(ratios, np.linspace(0, 0.6, 5))
     assert counts.min() > 60  # 100 expected, 8.7 the standard deviation
     assert counts.max() < 140

@@ -30,8 +30,10 @@ def notebook(tmp_path):
         path.parent.mkdir()
         code = [nbformat.v4.new_code_cell(c) for c in ("size = 1", *cells)]
         code[0].metadata["tags"] = ["parameters"]
-        nbformat.write(nbformat.v4.new_notebook(cells=code), path)
-        return path
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        metadata = {"kernelspec": kernel}
+        nbformat.write(nbformat.v4.new_notebook(cells=code, metadata=metadata), path)
+        return path.relative_to(tmp_path)
 
     old = Path.cwd()
     os.chdir(tmp_path)
