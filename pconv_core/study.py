@@ -214,7 +214,8 @@ class Study:
     def check(self, name: str, **tolerances: float) -> str:
         """Compare a table that this run wrote with the committed one.
 
-        Trained numbers differ a little between machines; everything else must be equal.
+        Processors round differently and training amplifies it, so trained numbers have a tolerance;
+        everything else must be equal.
 
         Parameters
         ----------
