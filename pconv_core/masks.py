@@ -8,6 +8,7 @@ ratio is known exactly.
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from pconv_core.seeding import generator
 
@@ -213,7 +214,8 @@ def _grow(hole: np.ndarray, candidates: np.ndarray, pixels: int) -> np.ndarray:
     start = hole.copy()
     if not start.any():
         start[rows[len(rows) // 2], columns[len(rows) // 2]] = True
-    distance = cv2.distanceTransform((~start).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # SciPy's: OpenCV's exact transform was seen to give now and then another result for one input.
+    distance = distance_transform_edt(~start)
     nearest = np.argsort(distance[rows, columns], kind="stable")[:pixels]
     grown = hole.copy()
     grown[rows[nearest], columns[nearest]] = True
