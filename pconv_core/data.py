@@ -4,9 +4,11 @@ A sample is a pure function of (seed, number): the order of loading, the number 
 processes or an interruption cannot change what a network sees.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -41,8 +43,24 @@ PLACES365_FOLDERS = {
 COCO2014_FOLDERS = {"train": "train2014", "val": "val2014"}
 
 
-def read_photo(path: Path) -> np.ndarray:
+class Cut(NamedTuple):
+    """A square to be cut from a photograph of any size; `random_cut` draws one."""
+
+    share: float  # side in short sides of the photograph
+    down: float  # place between the upper end (0) and the lower end (1)
+    right: float  # ... the left end and the right end
+    mirrored: bool
+
+
+def read_photo(path: Path, least: float | None = None) -> np.ndarray:
     """Decode a photograph, turned upright by its EXIF orientation.
+
+    Parameters
+    ----------
+    path : Path
+    least : float, optional
+        Pixels that the short side must keep.  A larger JPEG is then decoded at 1/2, 1/4 or 1/8 of
+        its size, which leaves out most of the work of decoding and of resizing it later.
 
     Returns
     -------
@@ -55,6 +73,8 @@ def read_photo(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as picture:
+            if least is not None:
+                picture.draft(None, (math.ceil(least),) * 2)
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except FileNotFoundError:
         raise ValueError(f"no photograph at {path}") from None
@@ -88,14 +108,20 @@ class Photos(Sequence):
                 f"{name} holds no photograph; files should end in {', '.join(sorted(SUFFIXES))}"
             )
         self.paths, self.name = list(paths), name
-        self._read = lru_cache(maxsize=None)(read_photo) if keep else read_photo
+        self._kept = lru_cache(maxsize=None)(read_photo) if keep else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Return photograph `index` as (H, W, 3) uint8 RGB."""
-        return self._read(self.paths[index])
+        return self.read(index)
+
+    def read(self, index: int, least: float | None = None) -> np.ndarray:
+        """As `self[index]`, perhaps smaller, but with `least` pixels on the short side."""
+        if self._kept is not None:
+            return self._kept(self.paths[index])
+        return read_photo(self.paths[index], least)
 
 
 def embedded(split: str) -> Photos:
@@ -206,38 +232,40 @@ class Samples(Dataset):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return sample `number`: image (3, size, size) in [0, 1], mask (1, size, size)."""
         epoch, place = divmod(number, len(self.photos))
-        photo = self.photos[int(_order(self.seed, epoch, len(self.photos))[place])]
-        image = crop(photo, self.size, generator(self.seed, number, "crop"), self.span)
+        index = int(_order(self.seed, epoch, len(self.photos))[place])
+        cut = random_cut(generator(self.seed, number, "crop"), self.span)
+        image = crop(self.photos.read(index, self.size / cut.share), self.size, cut)
         border = number % 2 == 0 if self.border is None else self.border
         mask = random_mask(self.size, self.ratio, border, self.seed, number)
         return to_tensor(image), torch.from_numpy(mask)[None]
 
 
-def crop(
-    photo: np.ndarray, size: int, rng: np.random.Generator, span: tuple[float, float] = (0.125, 0.5)
-) -> np.ndarray:
-    """Cut a random square, `span` of the short side, mirror it or not, resize it.
+def random_cut(rng: np.random.Generator, span: tuple[float, float] = (0.125, 0.5)) -> Cut:
+    """Draw a square of `span` short sides, mirrored or not; the same at every resolution."""
+    share, down, right, mirror = rng.random(4).tolist()
+    return Cut(span[0] + (span[1] - span[0]) * share, down, right, mirror < 0.5)
 
-    The random numbers are relative, so one generator cuts the same square at every `size`.
+
+def crop(photo: np.ndarray, size: int, cut: Cut) -> np.ndarray:
+    """Cut a square from a photograph (H, W, 3) and resize it.
 
     Returns
     -------
     ndarray of shape (size, size, 3), uint8
     """
     height, width = photo.shape[:2]
-    share, down, right, mirror = rng.random(4)
-    side = max(1, round(min(height, width) * (span[0] + (span[1] - span[0]) * share)))
-    top, left = round(down * (height - side)), round(right * (width - side))
+    side = max(1, round(min(height, width) * cut.share))
+    top, left = round(cut.down * (height - side)), round(cut.right * (width - side))
     square = photo[top : top + side, left : left + side]
-    if mirror < 0.5:
-        square = square[:, ::-1]
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(square), (size, size), interpolation=method)
+    if side != size:
+        square = cv2.resize(square, (size, size), interpolation=method)
+    return cv2.flip(square, 1) if cut.mirrored else square
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
 
 
 def batches(samples: Samples, batch_size: int, first: int, last: int, workers: int = 0) -> Iterator:

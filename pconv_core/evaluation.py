@@ -21,12 +21,12 @@ OPENCV_RADIUS = 3
 
 
 def network(model: InpaintingNet) -> Fill:
-    """Wrap a network, in evaluation mode and without gradient; I_out is clipped to [0, 1]."""
+    """Wrap a network as it is now, folded, without gradient; I_out is clipped to [0, 1]."""
+    folded = model.eval().folded()
 
     def fill(images: Tensor, masks: Tensor) -> Tensor:
-        model.eval()
         with torch.no_grad():
-            return model(images * masks, masks).clamp(0, 1)
+            return folded(images * masks, masks).clamp(0, 1)
 
     return fill
 

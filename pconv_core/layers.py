@@ -68,32 +68,74 @@ class PartialConv2d(nn.Conv2d):
         """
         features, masks = _as_parts(x), _as_parts(mask)
         _check_parts(features, masks, self.in_channels)
-        masks = [m.to(features[0].dtype) for m in masks]
-        ratio, new_mask = self._rescaling(features, masks)
-        masked = [f * m for f, m in zip(features, masks, strict=True)]
-        masked = masked[0] if len(masked) == 1 else torch.cat(masked, dim=1)
-        y = F.conv2d(masked, self.weight, None, self.stride, self.padding, self.dilation)
-        y = y * ratio.to(y.dtype)
+        return self.convolve(
+            [
+                f if all_known(m) else f * m.to(f.dtype)
+                for f, m in zip(features, masks, strict=True)
+            ],
+            masks,
+        )
+
+    def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """As `forward`, for features that are 0 in their holes already; nothing is checked.
+
+        A network that empties the hole once where features are made need not do it again at each
+        of the layers that read them.
+        """
+        joined = known[0] if len(known) == 1 else torch.cat(list(known), dim=1)
+        ratio, new_mask = self._rescaling([f.shape[1] for f in known], masks)
+        y = F.conv2d(joined, self.weight, None, self.stride, self.padding, self.dilation)
+        # In place: the gradient of the convolution needs its input and weight, not its result.
+        y = y.mul_(ratio.to(y.dtype))
         new_mask = new_mask.to(y.dtype)
         if self.bias is not None:
-            y = y + self.bias.to(y.dtype).view(1, -1, 1, 1) * new_mask
+            y = y.addcmul_(self.bias.to(y.dtype).view(1, -1, 1, 1), new_mask)
         return y, new_mask
 
     @torch.no_grad()
-    def _rescaling(self, features: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return sum(1)/sum(M), 0 where sum(M) is 0, and the new mask; both (N, 1, H', W')."""
+    def _rescaling(self, channels: list[int], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return sum(1)/sum(M), 0 where sum(M) is 0, and the new mask; both (N, 1, H', W').
+
+        A one-channel mask stands for all `channels` of its part: weighed, never expanded.
+        """
+        if all(all_known(m) for m in masks):
+            return self._border_rescaling(masks[0])
+        groups = masks[0] if len(masks) == 1 else torch.cat(list(masks), dim=1)
+        weights = [
+            c / m.shape[1] for c, m in zip(channels, masks, strict=True) for _ in range(m.shape[1])
+        ]
         # Counts reach kernel area x channels, beyond the integers that half precision holds.
-        with torch.autocast(features[0].device.type, enabled=False):
-            known = 0
-            for f, m in zip(features, masks, strict=True):
-                # A one-channel mask stands for all channels of its part: weighed, not expanded.
-                m = m.to(torch.promote_types(m.dtype, torch.float32))
-                kernel = m.new_full((1, m.shape[1], *self.kernel_size), f.shape[1] // m.shape[1])
-                known = known + F.conv2d(m, kernel, None, self.stride, self.padding, self.dilation)
+        groups = groups.to(torch.promote_types(groups.dtype, torch.float32))
+        return self._count(groups, weights)
+
+    def _count(self, groups: Tensor, weights: list[float]) -> tuple[Tensor, Tensor]:
+        kernel = groups.new_tensor(weights).view(1, -1, 1, 1).expand(1, -1, *self.kernel_size)
+        with torch.autocast(groups.device.type, enabled=False):
+            known = F.conv2d(groups, kernel, None, self.stride, self.padding, self.dilation)
         # Sums of ones are whole numbers; 0.5 also forgives the rounding of a fast convolution.
         new_mask = (known > 0.5).to(known.dtype)
         window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
-        return window / known.clamp(min=1) * new_mask, new_mask
+        return window / known.clamp_(min=1) * new_mask, new_mask
+
+    def _border_rescaling(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As `_rescaling` where nothing but the padding is hole: a product of rows and columns."""
+        # At least float32: see `_rescaling`.
+        like = mask.new_empty(0, dtype=torch.promote_types(mask.dtype, torch.float32))
+        axes = zip(
+            mask.shape[2:], self.kernel_size, self.stride, self.padding, self.dilation, strict=True
+        )
+        rows, columns = (_taps_inside(*axis).to(like) for axis in axes)
+        known = rows[:, None] * columns
+        new_mask = (known > 0).to(known.dtype)
+        area = self.kernel_size[0] * self.kernel_size[1]
+        ratio = area / known.clamp(min=1) * new_mask
+        size = (len(mask), 1, *known.shape)
+        return ratio.expand(size), new_mask.expand(size)
+
+    @staticmethod
+    def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
+        """Set features to 0 in the hole, in place: batch norm leaves its shift there."""
+        return x if all_known(mask) else x.mul_(mask)
 
 
 class PlainConv2d(nn.Conv2d):
@@ -104,9 +146,36 @@ class PlainConv2d(nn.Conv2d):
 
     def forward(self, x: Parts, mask: Parts) -> tuple[Tensor, Tensor]:
         """Convolve `x`, parts concatenated; return it with the first mask, untouched."""
-        features = _as_parts(x)
-        joined = features[0] if len(features) == 1 else torch.cat(features, dim=1)
-        return super().forward(joined), _as_parts(mask)[0]
+        return self.convolve(_as_parts(x), _as_parts(mask))
+
+    def convolve(self, features: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple:
+        """As `forward`, for sequences."""
+        joined = features[0] if len(features) == 1 else torch.cat(list(features), dim=1)
+        return super().forward(joined), masks[0]
+
+    @staticmethod
+    def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
+        """Leave the hole as it is."""
+        return x
+
+
+def all_known(mask: Tensor) -> bool:
+    """Whether a mask is seen to be all ones, so that work on it can be left out.
+
+    The look costs nothing on the CPU.  A GPU would have to be waited for, and compiled code does
+    the work within other loops: there the answer is always False.
+    """
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return bool((mask != 0).all())
+
+
+def _taps_inside(length: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
+    """How many of the kernel's taps fall inside an axis, for each window along it."""
+    count = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    first = torch.arange(count) * stride - padding
+    taps = first[:, None] + torch.arange(kernel) * dilation
+    return ((taps >= 0) & (taps < length)).sum(1)
 
 
 def _as_parts(x: Parts) -> list[Tensor]:

@@ -30,7 +30,8 @@ class VGGFeatures(nn.Module):
     Parameters
     ----------
     weights : str or Path
-        "imagenet": torchvision's weights, downloaded once.  "random": He-initialised from `seed`.
+        "imagenet": torchvision's weights, downloaded once.  "random": He-initialised from `seed`,
+        each filter of zero mean.
         Otherwise the path of a state dict of torchvision's `vgg16`.
     width : float
         Scales the channels of "random"; 1 is VGG-16.
@@ -77,6 +78,9 @@ class VGGFeatures(nn.Module):
             torch.manual_seed(seed)
             for conv in self._convolutions():
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                # As most trained filters, blind to a constant: else every feature is brightness
+                # before all, and so is every entry of the Gram matrices.
+                conv.weight.data -= conv.weight.data.mean((1, 2, 3), keepdim=True)
                 nn.init.zeros_(conv.bias)
 
     def _load(self, state: dict[str, Tensor]) -> None:
@@ -187,13 +191,13 @@ class InpaintingLoss(nn.Module):
     def perceptual(f_out: list[Tensor], f_comp: list[Tensor], f_gt: list[Tensor]) -> Tensor:
         """L_perceptual: L1 of features, I_out and I_comp against I_gt, each over its elements."""
         layers = zip(f_out, f_comp, f_gt, strict=True)
-        return sum(F.l1_loss(o, g) + F.l1_loss(c, g) for o, c, g in layers)
+        return sum(_l1(o, g) + _l1(c, g) for o, c, g in layers)
 
     @staticmethod
     def style(features: list[Tensor], f_gt: list[Tensor]) -> Tensor:
         """L_style: L1 of Gram matrices over their C_p x C_p entries, summed over the layers."""
         layers = zip(features, f_gt, strict=True)
-        return sum(F.l1_loss(gram(f), gram(g)) for f, g in layers)
+        return sum(_l1(gram(f), gram(g)) for f, g in layers)
 
     @staticmethod
     def total_variation(comp: Tensor, mask: Tensor) -> Tensor:
@@ -230,6 +234,11 @@ def gram(features: Tensor) -> Tensor:
         wide = features if features.dtype == torch.float64 else features.float()
         flat = wide.reshape(n, c, h * w) / (c * h * w) ** 0.5
         return flat @ flat.transpose(1, 2)
+
+
+def _l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference, summed in at least float32 also under autocast."""
+    return (a - b).abs().mean(dtype=torch.promote_types(a.dtype, torch.float32))
 
 
 def _vgg_stages(width: float) -> nn.ModuleList:

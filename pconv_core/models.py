@@ -5,11 +5,13 @@ of any height and width of at least 32, and return I_out of exactly that size, i
 image but not clipped to [0, 1].
 """
 
+import copy
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pconv_core.layers import PartialConv2d, PlainConv2d
 
@@ -69,6 +71,31 @@ class InpaintingNet(nn.Module):
                 norm.eval()
         return self
 
+    def folded(self) -> "InpaintingNet":
+        """Return a copy for inference with every batch norm folded into the convolution before it.
+
+        Exact, but for rounding: what the norm would leave in the hole never counts, and eq. 1
+        scales before it shifts, as the folded weights and bias do.
+
+        Raises
+        ------
+        ValueError
+            In training mode, in which the norm follows each batch.
+        """
+        if self.training:
+            raise ValueError("the network is in training mode; call eval() before folded()")
+        net = copy.deepcopy(self)
+        for module in list(net.modules()):
+            if isinstance(module, _Block) and isinstance(module.norm, nn.BatchNorm2d):
+                module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+                module.norm = nn.Identity()
+            elif isinstance(module, nn.Sequential):
+                for i, layer in enumerate(module):
+                    if isinstance(layer, nn.BatchNorm2d):
+                        module[i - 1] = fuse_conv_bn_eval(module[i - 1], layer)
+                        module[i] = nn.Identity()
+        return net
+
     def _encoder_norms(self) -> list[nn.Module]:
         return [m for m in self.encoder.modules() if isinstance(m, nn.BatchNorm2d)]
 
@@ -92,9 +119,12 @@ class _Block(nn.Module):
         self.norm = nn.BatchNorm2d(conv.out_channels) if norm else nn.Identity()
         self.activation = activation
 
-    def forward(self, x, mask) -> tuple[Tensor, Tensor]:
-        x, mask = self.conv(x, mask)
-        return self.activation(self.norm(x)), mask
+    def forward(self, parts, masks) -> tuple[Tensor, Tensor]:
+        """Map features that are 0 in their holes to such features."""
+        x, mask = self.conv.convolve(parts, masks)
+        if not isinstance(self.norm, nn.Identity):
+            x = self.conv.empty_hole(self.norm(x), mask)
+        return self.activation(x), mask
 
 
 class PConvUNet(InpaintingNet):
@@ -126,13 +156,13 @@ class PConvUNet(InpaintingNet):
             conv = self.conv(
                 widths[i], widths[i + 1], k, stride=2, padding=k // 2, bias=not has_norm
             )
-            self.encoder.append(_Block(conv, has_norm, nn.ReLU()))
+            self.encoder.append(_Block(conv, has_norm, nn.ReLU(inplace=True)))
         self.decoder = nn.ModuleList()
         for i in reversed(range(levels)):
             last = i == 0
             conv = self.conv(widths[i + 1] + widths[i], widths[i], 3, padding=1, bias=last)
             self.decoder.append(
-                _Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2))
+                _Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2, inplace=True))
             )
         self._initialise(decoder_slope=0.2)
 
@@ -162,7 +192,7 @@ class PConvUNet(InpaintingNet):
         skips = []
         for block in self.encoder:
             skips.append((x, mask))
-            x, mask = block(x, mask)
+            x, mask = block([x], [mask])
         for block in self.decoder:
             skip, skip_mask = skips.pop()
             size = skip.shape[-2:]

@@ -3,7 +3,7 @@
 import numpy as np
 
 # Separate streams, so that a photograph's crop and its mask never share numbers.
-STREAMS = {"mask": 0, "crop": 1, "order": 2}
+STREAMS = {"mask": 0, "crop": 1, "order": 2, "occlusion": 3}
 
 
 def generator(seed: int, number: int, stream: str) -> np.random.Generator:
@@ -16,7 +16,7 @@ def generator(seed: int, number: int, stream: str) -> np.random.Generator:
     ----------
     seed, number : int
         Not negative, below 2**63.
-    stream : {"mask", "crop", "order"}
+    stream : {"mask", "crop", "order", "occlusion"}
 
     Raises
     ------

@@ -14,7 +14,7 @@ from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import BINS
 from pconv_core.models import InpaintingNet, build_model, composite
 from pconv_core.profiles import Profile, from_settings
-from pconv_core.training import Stage, load_checkpoint, save_checkpoint, train
+from pconv_core.training import Stage, Switches, load_checkpoint, save_checkpoint, train
 
 STAGES = ("stage1", "stage2", "finetune")
 # The crops that tables are made of come from another seed than those that train.
@@ -149,6 +149,7 @@ class Study:
             self.stage(stage),
             p.batch_size,
             p.record_every,
+            switches=Switches(p.channels_last, p.precision, p.compiled),
         )
         record.to_csv(
             self._new("logs", f"{model}{size}_{stage}.csv"), index=False, float_format="%.6f"

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,18 @@ class Stage:
     freeze_encoder_norm: bool = False
 
 
+@dataclass(frozen=True)
+class Switches:
+    """How the same arithmetic is carried out; each changes results within rounding only."""
+
+    channels_last: bool = True  # memory order (N, H, W, C), that of most convolution kernels
+    precision: str = "float32"  # or "bfloat16": autocast of convolutions and what is between
+    compiled: bool = False  # torch.compile: slower to start, needs a C++ compiler
+
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 def train(
     model: InpaintingNet,
     loss: InpaintingLoss,
@@ -36,6 +48,7 @@ def train(
     batch_size: int,
     record_every: int,
     workers: int = 1,
+    switches: Switches | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place through one stage with Adam.
 
@@ -50,6 +63,7 @@ def train(
     batch_size, record_every : int
     workers : int
         Loader processes; they cannot change what is seen.
+    switches : Switches, optional
 
     Returns
     -------
@@ -63,9 +77,9 @@ def train(
         If the loss is no longer a number, naming the step and its samples.
     """
     loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
-    model.to(memory_format=torch.channels_last)
-    loss.to(memory_format=torch.channels_last)
+    switches = switches or Switches()
     model.train()
+    objective = make_objective(model, loss, switches)
     if stage.freeze_encoder_norm:
         model.freeze_encoder_norm()
     weights = [p for p in model.parameters() if p.requires_grad]
@@ -76,7 +90,7 @@ def train(
     rows, window = [], []
     with _progress(steps, stage.name) as progress:
         for step, (image, mask) in zip(progress, loader, strict=True):
-            terms = _step(model, loss, optimiser, image, mask)
+            terms = _step(objective, optimiser, image, mask)
             if not math.isfinite(terms["total"]):
                 first = step * batch_size
                 raise FloatingPointError(
@@ -94,9 +108,38 @@ def train(
     return pd.DataFrame(rows)
 
 
-def _step(model, loss, optimiser, image, mask) -> dict[str, float]:
-    image = image.contiguous(memory_format=torch.channels_last)
-    total, terms = loss(model(image, mask), image, mask)
+def make_objective(model: InpaintingNet, loss: InpaintingLoss, switches: Switches) -> Callable:
+    """Join network and loss into one function of (image, mask), as the switches say.
+
+    Returns
+    -------
+    callable
+        (image, mask) -> (total, terms), as `InpaintingLoss.forward`.
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown.
+    """
+    if switches.precision not in PRECISIONS:
+        raise ValueError(
+            f"precision is {switches.precision!r}; it should be one of {', '.join(PRECISIONS)}"
+        )
+    order = torch.channels_last if switches.channels_last else torch.contiguous_format
+    model.to(memory_format=order)
+    loss.to(memory_format=order)
+    low = switches.precision != "float32"
+
+    def objective(image, mask):
+        image = image.contiguous(memory_format=order)
+        with torch.autocast(image.device.type, PRECISIONS[switches.precision], enabled=low):
+            return loss(model(image, mask), image, mask)
+
+    return torch.compile(objective) if switches.compiled else objective
+
+
+def _step(objective, optimiser, image, mask) -> dict[str, float]:
+    total, terms = objective(image, mask)
     optimiser.zero_grad(set_to_none=True)
     total.backward()
     optimiser.step()

@@ -33,18 +33,23 @@ class Profile:
     record_every: int  # steps a point of the loss record
     test_per_cell: int  # test samples for each hole-ratio bin, with and without border
     seed: int
+    channels_last: bool  # see training.Switches, for this and the next two
+    precision: str
+    compiled: bool
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
             expected = (int, float) if field.type is float else field.type
-            if not isinstance(value, expected) or isinstance(value, bool):
+            # In Python True is a whole number, too.
+            a_switch, wants_switch = isinstance(value, bool), field.type is bool
+            if not isinstance(value, expected) or a_switch is not wants_switch:
                 raise ValueError(
                     f"profile setting {field.name} is {value!r}; it should be of type "
                     f"{field.type.__name__}"
                 )
             least = 0 if field.name == "seed" else 1e-12
-            if isinstance(value, (int, float)) and not value >= least:
+            if isinstance(value, (int, float)) and not a_switch and not value >= least:
                 raise ValueError(f"profile setting {field.name} is {value}; it should be above 0")
         if not self.crop_smallest <= self.crop_largest <= 1:
             raise ValueError(
