@@ -1,0 +1,444 @@
+"""The benchmark: what the mask costs, and how fast masks, photographs and pictures go through.
+
+Two sides are timed in one process, taking turns, so that whatever else the machine does falls on
+both.  A row holds the medians, and the median and quartiles of the ratios of the pairs.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from pconv_core import data, machine, mask_sets
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.masks import random_mask
+from pconv_core.models import ConvUNet, InpaintingNet, PConvUNet
+from pconv_core.training import PRECISIONS, Switches, make_objective
+
+PAIRS = 7
+LOADED_SIZE = 256  # pixels that a loaded photograph is resized to
+_LEVELS = 8
+_NO_TIME = "not measured: no time left"
+_ONE_VALUE = "impossible: batch norm cannot train on one value a channel"
+
+
+class TextbookPartialConv2d(nn.Conv2d):
+    """Partial convolution as it is usually written: the yardstick, not used by the study.
+
+    A mask as wide as the features is convolved with a kernel of ones as large as the weights.
+    """
+
+    def convolve(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Exchange for `PartialConv2d.convolve`; the new mask is as wide as the features."""
+        wide = [m.expand_as(p) for m, p in zip(masks, parts, strict=True)]
+        x, mask = torch.cat(list(parts), 1), torch.cat(wide, 1)
+        y = super().forward(x * mask)
+        with torch.no_grad():
+            ones = torch.ones_like(self.weight)
+            known = F.conv2d(mask, ones, None, self.stride, self.padding, self.dilation)
+            new_mask = known.clamp(0, 1)
+            ratio = ones[0].numel() / (known + 1e-8) * new_mask
+        if self.bias is None:
+            return y * ratio, new_mask
+        bias = self.bias.view(1, -1, 1, 1)
+        return ((y - bias) * ratio + bias) * new_mask, new_mask
+
+    @staticmethod
+    def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
+        """Leave that to the next layer."""
+        return x
+
+
+class TextbookUNet(PConvUNet):
+    """`PConvUNet` of textbook layers; state dicts can be exchanged."""
+
+    conv = TextbookPartialConv2d
+
+
+NETWORKS = {"PConvUNet": PConvUNet, "ConvUNet": ConvUNet, "textbook": TextbookUNet}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison of two networks."""
+
+    subject: str
+    reference: str
+    phase: str  # "training" (forward, L1, backward) or "inference" (norm folded)
+    batch: int = 4
+    size: int = 256
+    base_channels: int = 64
+    precision: str = "float32"
+    compiled: bool = False
+
+    @property
+    def benchmark(self) -> str:
+        """Name of the comparison in the table."""
+        return f"{self.subject} / {self.reference}"
+
+
+def run(out: Path, minutes: float = 20, pairs: int = PAIRS) -> Path:
+    """Measure all there is time for and write MACHINE.csv.
+
+    Parameters
+    ----------
+    out : Path
+        Folder.
+    minutes : float
+        What would start later is listed as not measured.
+    pairs : int
+        How often each side is timed.
+
+    Returns
+    -------
+    Path
+        Of the table.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    deadline = time.monotonic() + 60 * minutes
+    rows = []
+    tasks = list(_tasks(device, pairs))
+    with tqdm(tasks, desc="benchmark", unit="row", leave=False) as progress:
+        for settings, measure in progress:
+            progress.set_postfix_str(" ".join(str(v) for v in settings.values())[:60])
+            if time.monotonic() > deadline:
+                rows.append({**settings, "note": _NO_TIME})
+            elif _one_value(settings):
+                rows.append({**settings, "note": _ONE_VALUE})
+            else:
+                rows.append({**settings, **measure()})
+    name = machine.name(device)
+    table = pd.DataFrame(rows)
+    table.insert(0, "machine", machine.describe(device))
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{name}.csv"
+    table.to_csv(path, index=False, float_format="%.5g")
+    return path
+
+
+def _tasks(device: torch.device, pairs: int) -> Iterator[tuple[dict, Callable[[], dict]]]:
+    """Yield the rows to be measured: their settings and what measures them, most wanted first."""
+    for cell in (*_main_cells(device), *_grid(device)):
+        settings = {"benchmark": cell.benchmark, **vars(cell)}
+        yield settings, lambda cell=cell: compare_networks(cell, device, pairs)
+        if cell.benchmark.startswith("textbook") and cell.phase == "inference":
+            yield from _other_tasks(device, pairs)
+
+
+def _one_value(settings: dict) -> bool:
+    """Whether the last level of a training step has one pixel of one image."""
+    training = settings.get("phase") == "training"
+    return training and settings["batch"] == 1 and settings["size"] <= 2**_LEVELS
+
+
+def _main_cells(device: torch.device) -> Iterator[Cell]:
+    for compiled, phase in product((False, True), ("training", "inference")):
+        yield Cell("PConvUNet", "ConvUNet", phase, compiled=compiled)
+    if device.type == "cuda":
+        for phase in ("training", "inference"):
+            yield Cell("PConvUNet", "ConvUNet", phase, 32, precision="bfloat16", compiled=True)
+    for phase in ("training", "inference"):
+        yield Cell("textbook", "PConvUNet", phase)
+
+
+def _grid(device: torch.device) -> Iterator[Cell]:
+    """All combinations; on a CPU at a quarter of the width, which takes a twelfth of the time."""
+    base = 64 if device.type == "cuda" else 16
+    for compiled, precision in product((False, True), PRECISIONS):
+        for size, batch in product((128, 256, 512), (1, 4, 16)):
+            for phase in ("training", "inference"):
+                yield Cell("PConvUNet", "ConvUNet", phase, batch, size, base, precision, compiled)
+
+
+def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
+    step = {"batch": 4, "size": 256, "base_channels": 64, "precision": "float32"}
+    yield (
+        {"benchmark": "step with loss / without", "phase": "training", **step},
+        lambda: step_with_loss(device, pairs, **step),
+    )
+    yield (
+        {"benchmark": "VGG as usual / ours", "phase": "training", "batch": 4, "size": 256},
+        lambda: vgg_passes(device, pairs, 4, 256),
+    )
+    for kind in ("strokes", "occlusion"):
+        settings = {"benchmark": f"masks: {kind}", "batch": 1, "size": 256}
+        yield settings, lambda kind=kind: masks_per_second(kind, 256, pairs)
+    yield {"benchmark": "masks: test set", "batch": 12_000, "size": 512}, test_set
+    for size in (512, 1024):
+        settings = {"benchmark": "loading: usual / ours", "batch": 1, "size": size}
+        yield settings, lambda size=size: loading(size, pairs)
+    for size in (512, 1024, 2048):
+        settings = {"benchmark": "one photograph", "phase": "inference", "batch": 1, "size": size}
+        yield (
+            {**settings, "base_channels": 64, "precision": "float32"},
+            lambda size=size: one_photograph(device, size, pairs),
+        )
+
+
+# --- networks ------------------------------------------------------------------------------
+
+
+def compare_networks(cell: Cell, device: torch.device, pairs: int) -> dict:
+    """Time two networks of the same weights against each other, and their peak memory."""
+    image, mask = _batch(cell.batch, cell.size, device)
+    steps = [_step(NETWORKS[name], cell, image, mask) for name in (cell.subject, cell.reference)]
+    row = alternate(*steps, pairs, device)
+    row["memory_mib"] = machine.peak_memory(steps[0], device)
+    row["reference_memory_mib"] = machine.peak_memory(steps[1], device)
+    row["images_per_second"] = cell.batch / row["seconds"]
+    torch.compiler.reset()
+    return row
+
+
+def _step(kind: type[InpaintingNet], cell: Cell, image: Tensor, mask: Tensor) -> Callable:
+    torch.manual_seed(0)
+    net = kind(levels=_LEVELS, base_channels=cell.base_channels)
+    net = net.to(image.device, memory_format=torch.channels_last)
+    low = {"dtype": PRECISIONS[cell.precision], "enabled": cell.precision != "float32"}
+    if cell.phase == "inference":
+        # A textbook layer does not fold: its users do not.
+        net = net.eval() if kind is TextbookUNet else net.eval().folded()
+
+    def forward():
+        with torch.autocast(image.device.type, **low):
+            return net(image, mask)
+
+    forward = torch.compile(forward) if cell.compiled else forward
+
+    def training():
+        net.zero_grad(set_to_none=True)
+        (forward() - image).abs().mean().backward()
+
+    def inference():
+        with torch.no_grad():
+            forward()
+
+    return training if cell.phase == "training" else inference
+
+
+def step_with_loss(device, pairs, batch, size, base_channels, precision) -> dict:
+    """Time a whole training step against one whose loss looks at pixels only.
+
+    What is left out is VGG-16, so its share of a step is 1 - 1 / ratio.
+    """
+    image, mask = _batch(batch, size, device)
+    net = PConvUNet(_LEVELS, base_channels).to(device)
+    optimiser = torch.optim.Adam(net.parameters())
+    loss = InpaintingLoss(VGGFeatures("random")).to(device)
+    objective = make_objective(net, loss, Switches(precision=precision))
+
+    def whole():
+        optimiser.zero_grad(set_to_none=True)
+        objective(image, mask)[0].backward()
+        optimiser.step()
+
+    def pixels_only():
+        optimiser.zero_grad(set_to_none=True)
+        (net(image, mask) - image).abs().mean().backward()
+        optimiser.step()
+
+    row = alternate(whole, pixels_only, pairs, device)
+    row["memory_mib"] = machine.peak_memory(whole, device)
+    row["reference_memory_mib"] = machine.peak_memory(pixels_only, device)
+    row["images_per_second"] = batch / row["seconds"]
+    return row
+
+
+def vgg_passes(device, pairs, batch, size) -> dict:
+    """Time the perceptual features as they are usually computed against ours.
+
+    Usual: three passes one after another, the ground truth's too with gradient, weights not
+    frozen, rows first in memory.  Ours: `InpaintingLoss`.
+    """
+    image, mask = _batch(batch, size, device)
+    out = (image + 0.1 * torch.rand_like(image)).requires_grad_()
+    comp = torch.where(mask.bool(), image, out)
+    ours = InpaintingLoss(VGGFeatures("random")).to(device, memory_format=torch.channels_last)
+    usual = VGGFeatures("random").to(device).requires_grad_()
+
+    def ends(features):
+        return sum(f.mean() for image_features in features for f in image_features)
+
+    def usual_passes():
+        usual.zero_grad(set_to_none=True)
+        inputs = (out, comp.contiguous(), image)
+        ends([usual(i.contiguous()) for i in inputs]).backward(retain_graph=True)
+
+    def our_passes():
+        ends(ours._three_features(out, comp, image)).backward(retain_graph=True)
+
+    row = alternate(usual_passes, our_passes, pairs, device)
+    row["memory_mib"] = machine.peak_memory(usual_passes, device)
+    row["reference_memory_mib"] = machine.peak_memory(our_passes, device)
+    return row
+
+
+def one_photograph(device, size: int, pairs: int) -> dict:
+    """Time the inpainting of one square photograph."""
+    net = PConvUNet(_LEVELS, 64).to(device, memory_format=torch.channels_last).eval().folded()
+    image, mask = _batch(1, size, device)
+
+    def inpaint():
+        with torch.no_grad():
+            net(image, mask)
+
+    row = repeated(inpaint, pairs, device)
+    row["memory_mib"] = machine.peak_memory(inpaint, device)
+    row["images_per_second"] = 1 / row["seconds"]
+    return row
+
+
+def _batch(batch: int, size: int, device) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(batch, 3, size, size, generator=generator)
+    mask = np.stack([random_mask(size, border=k % 2 == 0, number=k) for k in range(batch)])
+    image = image.to(device).contiguous(memory_format=torch.channels_last)
+    return image, torch.from_numpy(mask)[:, None].to(device)
+
+
+# --- masks and loading ---------------------------------------------------------------------
+
+
+def masks_per_second(kind: str, size: int, repeats: int) -> dict:
+    """Time masks of ratios 0.01 to 0.6, taking turns with and without border, on one core."""
+    count = 1000 if kind == "strokes" else 30
+
+    def draw():
+        for number in range(count):
+            random_mask(size, (0.01, 0.6), number % 2 == 0, 0, number, kind)
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    row = repeated(draw, repeats, torch.device("cpu"))
+    cv2.setNumThreads(threads)
+    return _per_item(row, count)
+
+
+def test_set() -> dict:
+    """Time the paper's test set of masks, written to disk, once."""
+    entries = mask_sets.paper_test_set(seed=0)
+    with TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        mask_sets.write(entries, Path(folder) / "set")
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "pairs": 1, "images_per_second": len(entries) / seconds}
+
+
+def loading(size: int, pairs: int) -> dict:
+    """Time Pillow's and torchvision's usual chain against ours, JPEG files to tensors, one core."""
+    from torchvision import transforms
+
+    chain = transforms.Compose(
+        [transforms.Resize((LOADED_SIZE, LOADED_SIZE)), transforms.ToTensor()]
+    )
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    with TemporaryDirectory() as folder:
+        paths = _jpeg_files(Path(folder), size)
+
+        def usual():
+            for path in paths:
+                with data.Image.open(path) as picture:
+                    chain(picture.convert("RGB"))
+
+        def ours():
+            for path in paths:
+                photo = data.read_photo(path, LOADED_SIZE)
+                data.to_tensor(data.crop(photo, LOADED_SIZE, data.Cut(1, 0, 0, False)))
+
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        row = alternate(usual, ours, pairs, torch.device("cpu"))
+        cv2.setNumThreads(threads[0])
+        torch.set_num_threads(threads[1])
+    return _per_item(row, len(paths), "reference_seconds")
+
+
+def _jpeg_files(folder: Path, size: int) -> list[Path]:
+    """Write the embedded photographs as square JPEG files of a size."""
+    photos = data.embedded("train")
+    paths = [folder / f"{k}.jpg" for k in range(len(photos))]
+    for path, photo in zip(paths, photos, strict=True):
+        square = data.crop(photo, size, data.Cut(1, 0, 0, False))
+        data.Image.fromarray(square).save(path, quality=90)
+    return paths
+
+
+def _per_item(row: dict, count: int, of: str = "seconds") -> dict:
+    """Divide the times of a row by the number of items; speed is that of the column `of`."""
+    row = {k: v / count if "seconds" in k else v for k, v in row.items()}
+    return {**row, "images_per_second": 1 / row[of]}
+
+
+# --- timing --------------------------------------------------------------------------------
+
+
+def alternate(subject: Callable, reference: Callable, pairs: int, device) -> dict:
+    """Time two functions in turn, each `pairs` times after a first call that does not count.
+
+    Returns
+    -------
+    dict
+        seconds and reference_seconds (medians), ratio (median over the pairs, subject over
+        reference), ratio_low and ratio_high (its quartiles), pairs.
+    """
+    for function in (subject, reference):
+        _seconds(function, device)
+    times = []
+    for k in range(pairs):
+        pair = [0.0, 0.0]
+        for side in (0, 1) if k % 2 == 0 else (1, 0):
+            pair[side] = _seconds((subject, reference)[side], device)
+        times.append(pair)
+    ours, theirs = np.array(times).T
+    low, middle, high = np.quantile(ours / theirs, [0.25, 0.5, 0.75])
+    return {
+        **_spread(ours),
+        "reference_seconds": float(np.median(theirs)),
+        "ratio": float(middle),
+        "ratio_low": float(low),
+        "ratio_high": float(high),
+        "pairs": pairs,
+    }
+
+
+def repeated(function: Callable, repeats: int, device) -> dict:
+    """Time one function `repeats` times after a first call that does not count."""
+    _seconds(function, device)
+    return {
+        **_spread(np.array([_seconds(function, device) for _ in range(repeats)])),
+        "pairs": repeats,
+    }
+
+
+def _spread(seconds: np.ndarray) -> dict:
+    low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+    return {
+        "seconds": float(middle),
+        "seconds_low": float(low),
+        "seconds_high": float(high),
+    }
+
+
+def _seconds(function: Callable, device) -> float:
+    gc.collect()
+    machine.wait_for(device)
+    start = time.perf_counter()
+    function()
+    machine.wait_for(device)
+    return time.perf_counter() - start
+
+
+def quick(cell: Cell) -> Cell:
+    """The same comparison in miniature, for tests."""
+    return replace(cell, batch=2, size=64, base_channels=4)

@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pconv_core import mask_sets
+from pconv_core.__main__ import main
+from pconv_core.masks import BINS, margin_pixels
+
+
+def files(folder):
+    paths = (p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+
+
+def test_the_papers_test_set_in_small(tmp_path):
+    out = tmp_path / "set"
+    index = mask_sets.write(mask_sets.paper_test_set(5, size=64, per_cell=3), out, processes=2)
+    assert len(index) == 6 * 2 * 3
+    pd.testing.assert_frame_equal(
+        pd.read_csv(out / "index.csv"), index.round(6), check_exact=False, atol=1e-6
+    )
+    margin = margin_pixels((64, 64))
+    for row in index.itertuples():
+        with Image.open(out / row.file) as picture:
+            assert picture.mode == "1"
+            known = np.asarray(picture)
+        lo, hi = map(float, row.bin.split("-"))
+        assert (lo, hi) in BINS
+        assert lo < 1 - known.mean() <= hi
+        assert row.ratio == pytest.approx(1 - known.mean())
+        if not row.border:
+            frame = np.pad(np.zeros((64 - 2 * margin,) * 2, bool), margin, constant_values=True)
+            assert known[frame].all()
+
+
+def test_the_papers_numbers():
+    entries = mask_sets.paper_test_set(0)
+    assert len(entries) == 12_000
+    assert {e.size for e in entries} == {512}
+    assert len({e.path for e in entries}) == len({e.number for e in entries}) == 12_000
+
+
+@pytest.mark.parametrize("kind", ["strokes", "occlusion"])
+def test_same_seed_same_bytes_however_many_processes(tmp_path, kind):
+    entries = mask_sets.uniform_set(6, 48, (0.1, 0.4), True, 3, kind)
+    for processes in (1, 2):
+        mask_sets.write(entries, tmp_path / str(processes), processes)
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+    other = mask_sets.uniform_set(6, 48, (0.1, 0.4), True, 4, kind)
+    mask_sets.write(other, tmp_path / "other", 1)
+    assert files(tmp_path / "1") != files(tmp_path / "other")
+
+
+def test_a_set_that_cannot_be_leaves_nothing(tmp_path):
+    entries = mask_sets.uniform_set(3, 48, (0.8, 0.9), False, 0, "strokes")
+    with pytest.raises(ValueError, match="no 48x48 mask without border"):
+        mask_sets.write(entries, tmp_path / "set", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="not empty; masks should go into a new folder"):
+        mask_sets.write(mask_sets.uniform_set(1, 48, (0.1, 0.2), True, 0, "strokes"), tmp_path)
+    assert files(tmp_path) == {"mine.txt": b"mine"}
+
+
+def test_command_line(tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ["--count", "2", "--size", "40", "--hole-ratio", "0.2", "0.3", "--no-border"]
+    assert main(["masks", "--out", str(out), *options, "--kind", "occlusion", "--seed", "7"]) == 0
+    assert sorted(files(out)) == ["000000.png", "000001.png", "index.csv"]
+    assert "2 masks" in capsys.readouterr().out
+    small = ["--test-set", "--count", "1", "--size", "32"]
+    assert main(["masks", "--out", str(tmp_path / "set"), *small]) == 0
+    assert len(files(tmp_path / "set")) == 13
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--count", "0"], "--count is 0; it should be at least 1"),
+        (["--size", "4"], "mask size is 4x4"),
+        (["--hole-ratio", "0.5", "0.2"], "hole ratio is (0.5, 0.2]"),
+        (["--test-set", "--border"], "--test-set has its own ratios and borders"),
+        (["--seed", "-3"], "seed is -3"),
+    ],
+)
+def test_bad_calls_are_one_line(tmp_path, capsys, options, message):
+    assert main(["masks", "--out", str(tmp_path / "out"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.rpartition("\r")[2].startswith("error: ")  # the progress bar wipes itself
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
