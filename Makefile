@@ -13,7 +13,7 @@ NAMES   := $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))
 SCRATCH := $(CURDIR)/.scratch/nbval
 
 .DELETE_ON_ERROR:
-.PHONY: help install all notebooks readme test lint unit nbval lab clean distclean
+.PHONY: help install all notebooks readme bench test lint unit nbval lab clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -41,11 +41,17 @@ $(DONE)/05_size_study_224_vs_256.ipynb: $(DONE)/04_finetune_coco.ipynb
 $(DONE)/06_loss_curves.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
 $(DONE)/07_psnr_table.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
 
+# It tells of all machines that were measured.
+$(DONE)/10_benchmarks.ipynb: $(wildcard results/bench/*.csv)
+
 notebooks:  ## run the study anew and store its outputs in notebooks/, results/ and the README
 	@test $(PROFILE) = demo || { echo "error: notebooks/ holds the demo's outputs, not $(PROFILE)'s"; exit 2; }
 	rm -rf $(DONE)
 	$(MAKE) all REFRESH=1
 	$(BIN)/python -m pconv_core.pipeline store
+
+bench: $(READY)  ## measure this machine: results/bench/MACHINE.csv and a figure, 20 minutes
+	$(BIN)/python -m pconv_core bench
 
 readme: $(READY)  ## write the results table of results/demo into the README
 	$(BIN)/python -m pconv_core.pipeline readme

@@ -1,9 +1,12 @@
-"""The command line: python -m pconv_core masks --help."""
+"""The command line: python -m pconv_core masks|bench --help."""
 
 import argparse
 import sys
+from pathlib import Path
 
-from pconv_core import mask_sets
+import pandas as pd
+
+from pconv_core import bench, figures, mask_sets
 from pconv_core.masks import KINDS
 
 
@@ -14,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_masks(commands)
+    _add_bench(commands)
     given = parser.parse_args(arguments)
     try:
         given.run(given)
@@ -74,6 +78,32 @@ def _masks(given) -> None:
         )
     index = mask_sets.write(entries, given.out)
     print(f"{len(index)} masks and {mask_sets.INDEX} written to {given.out}")
+
+
+def _add_bench(commands) -> None:
+    command = commands.add_parser(
+        "bench",
+        help="measure what the mask costs, and how fast everything else is",
+        description="Time the networks, the loss, the masks and the loading on this machine (the "
+        "GPU, if there is one) and write MACHINE.csv and MACHINE.png.",
+    )
+    command.add_argument("--out", default="results/bench", metavar="DIR", type=Path)
+    command.add_argument(
+        "--minutes",
+        type=float,
+        default=18,
+        help="what has not begun by then is listed as not measured (default 18)",
+    )
+    command.add_argument("--pairs", type=int, default=bench.PAIRS, help="timings of each side")
+    command.set_defaults(run=_bench)
+
+
+def _bench(given) -> None:
+    if given.pairs < 1:
+        raise ValueError(f"--pairs is {given.pairs}; it should be at least 1")
+    path = bench.run(given.out, given.minutes, given.pairs)
+    figures.save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
+    print(f"{path} and {path.with_suffix('.png').name} written")
 
 
 if __name__ == "__main__":

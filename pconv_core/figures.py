@@ -226,6 +226,50 @@ def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
     return figure
 
 
+def benchmark(table: pd.DataFrame) -> Figure:
+    """What the mask costs, and how one photograph's inpainting grows with its size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `bench.run` writes it.
+    """
+    wide = table[table["base_channels"] == table["base_channels"].max()]
+    pairs = wide[wide["subject"].notna() & wide["ratio"].notna()].iloc[::-1]
+    one = table[(table["benchmark"] == "one photograph") & table["seconds"].notna()]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2), width_ratios=[2, 1, 1])
+        _ratios(axes[0], pairs)
+        for axis, column, unit in zip(
+            axes[1:], ("seconds", "memory_mib"), ("seconds", "MiB at the peak"), strict=True
+        ):
+            axis.loglog(one["size"], one[column], "o-", color=COLOURS["pconv"])
+            axis.set(xlabel="side in pixels", ylabel=unit, title="one photograph")
+            axis.set_xticks(one["size"], [f"{size:.0f}" for size in one["size"]])
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            _plain_log_axis(axis)
+        figure.suptitle(table["machine"].iloc[0], fontsize=10)
+    plt.close(figure)
+    return figure
+
+
+def _ratios(axis, pairs: pd.DataFrame) -> None:
+    """Time of one network over that of another, with quartiles: a line a comparison."""
+    rows = range(len(pairs))
+    for row, pair in zip(rows, pairs.itertuples(), strict=True):
+        key = "conv" if pair.reference == "ConvUNet" else "unet"
+        reach = [[pair.ratio - pair.ratio_low], [pair.ratio_high - pair.ratio]]
+        axis.errorbar(pair.ratio, row, xerr=reach, fmt="o", color=COLOURS[key], capsize=3)
+    labels = [
+        f"{p.benchmark}: {p.phase},\n{p.batch:.0f} x {p.size:.0f} px, "
+        f"{'compiled' if str(p.compiled) == 'True' else 'eager'}, {p.precision}"
+        for p in pairs.itertuples()
+    ]
+    axis.set_yticks(rows, labels, fontsize=8)
+    axis.axvline(1, color="#666666", linewidth=0.8, linestyle=":")
+    axis.set(xlabel="ratio of times, with quartiles", title="what a mask costs")
+
+
 def _plain_log_axis(axis) -> None:
     """Label a logarithmic axis with decimals, few enough to read."""
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -170,3 +171,38 @@ def test_evaluation_set_has_every_cell():
             if not border:
                 assert mask[:, :margin].min() == 1
                 assert mask[:, :, -margin:].min() == 1
+
+
+@pytest.mark.parametrize("size", [(640, 480), (500, 777), (2000, 1501)])
+def test_a_large_jpeg_is_read_smaller_but_never_too_small(tmp_path, size):
+    photo = cv2.resize(embedded("train")[0], size, interpolation=cv2.INTER_AREA)
+    # Soft, for a size that 8 does not divide: the last column then stands for less than 8.
+    photo = cv2.GaussianBlur(photo, None, 4)
+    Image.fromarray(photo).save(tmp_path / "large.jpg", quality=95)
+    whole = data.read_photo(tmp_path / "large.jpg").astype(float)
+    for least in (60, 200.5, 400, 5000):
+        small = data.read_photo(tmp_path / "large.jpg", least)
+        scale = whole.shape[0] / small.shape[0]
+        assert round(scale) in (1, 2, 4, 8)
+        assert min(small.shape[:2]) >= min(least, min(whole.shape[:2]))
+        assert round(scale) == 8 or min(small.shape[:2]) / 2 < least
+        shrunk = cv2.resize(whole, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(shrunk - small).mean() < 3
+
+
+def test_reading_smaller_cuts_the_same_square(tmp_path):
+    photo = cv2.resize(embedded("train")[0], (1600, 1200), interpolation=cv2.INTER_AREA)
+    Image.fromarray(photo).save(tmp_path / "large.jpg", quality=95)
+    photos = folder(tmp_path)
+    for number in range(8):
+        cut = data.random_cut(generator(0, number, "crop"))
+        from_all = data.crop(photos[0], 64, cut).astype(float)
+        from_small = data.crop(photos.read(0, 64 / cut.share), 64, cut)
+        assert np.abs(from_all - from_small).mean() < 6
+
+
+def test_orientation_is_kept_when_reading_smaller(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new("RGB", (800, 400), (9, 90, 200)).save(tmp_path / "turned.jpg", exif=exif)
+    assert data.read_photo(tmp_path / "turned.jpg", 100).shape == (200, 100, 3)

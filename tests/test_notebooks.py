@@ -26,7 +26,7 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
-def test_the_seven_chapters_are_there():
+def test_the_chapters_are_there():
     assert [p.stem for p in PATHS] == [
         "01_mask_generation",
         "02_pretrain_stage1",
@@ -35,6 +35,7 @@ def test_the_seven_chapters_are_there():
         "05_size_study_224_vs_256",
         "06_loss_curves",
         "07_psnr_table",
+        "10_benchmarks",
     ]
 
 

@@ -1,0 +1,86 @@
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from pconv_core import bench, figures, machine
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("phase", ["training", "inference"])
+@pytest.mark.parametrize("names", [("PConvUNet", "ConvUNet"), ("textbook", "PConvUNet")])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_comparison_of_networks(names, phase, precision):
+    cell = bench.Cell(*names, phase, batch=2, size=64, base_channels=2, precision=precision)
+    row = bench.compare_networks(cell, CPU, 2)
+    assert row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
+    assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+    assert row["images_per_second"] == pytest.approx(2 / row["seconds"])
+    assert row["memory_mib"] >= 0
+
+
+def test_sides_take_turns():
+    calls = []
+    row = bench.alternate(lambda: calls.append("a"), lambda: calls.append("b"), 4, CPU)
+    assert "".join(calls) == "ab" + "abba" * 2
+    assert row["pairs"] == 4
+
+
+def test_memory_is_the_peak_not_what_is_left():
+    def use(mebibytes):
+        return lambda: torch.ones(mebibytes * 2**18).sum()
+
+    small, large = (machine.peak_memory(use(m), CPU) for m in (64, 256))
+    if not math.isnan(small):
+        assert 60 < small < 90
+        assert 250 < large < 290
+
+
+def test_small_measures():
+    step = bench.step_with_loss(CPU, 1, batch=2, size=32, base_channels=2, precision="float32")
+    assert step["ratio"] > 1  # VGG takes some time
+    assert bench.vgg_passes(CPU, 1, 1, 32)["ratio"] > 0
+    loading = bench.loading(64, 1)
+    assert loading["images_per_second"] == pytest.approx(1 / loading["reference_seconds"])
+
+
+def test_the_list_has_every_cell_once():
+    cells = [*bench._main_cells(CPU), *bench._grid(CPU)]
+    assert len(set(cells)) == len(cells) == 6 + 2 * 3 * 3 * 2 * 2
+    names = [settings["benchmark"] for settings, _ in bench._tasks(CPU, 1)]
+    for name in ("masks: strokes", "masks: test set", "one photograph", "VGG as usual / ours"):
+        assert name in names
+    assert names.index("one photograph") < names.index("PConvUNet / ConvUNet", 6)
+
+
+def test_what_there_is_no_time_for_is_listed(tmp_path):
+    path = bench.run(tmp_path / "out", minutes=0)
+    table = pd.read_csv(path)
+    assert table["note"].str.startswith("not measured").all()
+    assert len(table) == len(list(bench._tasks(CPU, 1)))
+    assert path.name == f"{machine.name(torch.device('cpu'))}.csv" or torch.cuda.is_available()
+
+
+def test_batch_norm_cannot_train_on_one_value():
+    assert bench._one_value({"phase": "training", "batch": 1, "size": 256})
+    for change in ({"batch": 4}, {"size": 512}, {"phase": "inference"}):
+        assert not bench._one_value({"phase": "training", "batch": 1, "size": 256, **change})
+
+
+def test_figure(tmp_path):
+    settings = {"machine": "m", "base_channels": 64, "precision": "float32", "compiled": False}
+    spread = {"ratio": 1.1, "ratio_low": 1.0, "ratio_high": 1.2, "seconds": 2.0}
+    pair = {"subject": "PConvUNet", "reference": "ConvUNet", "phase": "training", "batch": 4}
+    one = {"benchmark": "one photograph", "seconds": 1.0, "memory_mib": 50.0}
+    table = pd.DataFrame(
+        [
+            {**settings, **pair, **spread, "benchmark": "PConvUNet / ConvUNet", "size": 256},
+            {**settings, **one, "size": 512},
+            {**settings, **one, "size": 1024, "seconds": 4.2},
+        ]
+    )
+    figure = figures.benchmark(table)
+    assert figure.axes[0].get_title() == "what a mask costs"
+    assert figure.axes[1].lines[0].get_ydata().tolist() == [1.0, 4.2]
