@@ -1,8 +1,6 @@
 """What a benchmark has to know of the machine: its name, its clock, its memory."""
 
-import ctypes
 import gc
-import math
 import os
 import platform
 import re
@@ -10,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-
-_STATUS = Path("/proc/self/status")
-_RESET_PEAK = Path("/proc/self/clear_refs")
+from torch.profiler import ProfilerActivity, profile
 
 
 def describe(device: torch.device) -> str:
@@ -39,8 +35,8 @@ def wait_for(device: torch.device) -> None:
 def peak_memory(function: Callable, device: torch.device) -> float:
     """Memory that a call needs at its peak beyond what was in use before, in MiB.
 
-    On a GPU that of torch's allocator; else the resident memory of the process, as Linux counts
-    it, and NaN where it does not.
+    What torch allocates is counted, on the CPU as on a GPU: unlike the resident memory of the
+    process, it is the same at every call.
     """
     gc.collect()
     if device.type == "cuda":
@@ -49,20 +45,14 @@ def peak_memory(function: Callable, device: torch.device) -> float:
         function()
         wait_for(device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    try:
-        # Freed memory that the C library has kept would hide what the call needs.
-        ctypes.CDLL(None).malloc_trim(0)
-        _RESET_PEAK.write_text("5")
-        before = _resident("VmRSS")
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         function()
-        return (_resident("VmHWM") - before) / 2**10
-    except (OSError, AttributeError):
-        return math.nan
-
-
-def _resident(field: str) -> int:
-    """A field of the process's status, in KiB."""
-    return int(re.search(rf"{field}:\s+(\d+) kB", _STATUS.read_text()).group(1))
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    in_use = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        in_use += event.nbytes()
+        peak = max(peak, in_use)
+    return peak / 2**20
 
 
 def _processor() -> str:

@@ -20,7 +20,7 @@ BORDER_MARGIN = 50 / 512
 MIN_MASK_SIZE = 8
 
 KINDS = ("strokes", "occlusion")
-_NEAR = 0.01  # of all pixels: a hole this near to its random ratio may stop
+_NEAR = 0.015  # of all pixels: a hole this near to its random ratio may stop
 
 
 def random_mask(
@@ -108,9 +108,8 @@ def _pixel_limits(size, ratio, margin: int) -> tuple[int, int]:
 
 def _stroke_mask(size, margin, fewest, target, most, rng) -> np.ndarray:
     """Stop the brush at the moment when the hole has about `target` pixels."""
-    times, centres = strokes.draw(size, margin, target, rng)
-    before, after = -1, len(centres) - 1
-    pixels_before, pixels_after = 0, strokes.covered(times, after)
+    times, centres, pixels_after = strokes.draw(size, margin, target, rng)
+    before, after, pixels_before = -1, len(centres) - 1, 0
     if pixels_after < target:
         return grow(times < strokes.NEVER, target, margin)
     near, room = times.size * _NEAR, (size[0] - 2 * margin) * (size[1] - 2 * margin)

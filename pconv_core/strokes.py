@@ -11,10 +11,10 @@ import numpy as np
 
 NEVER = 255  # the time of a pixel that the brush does not reach
 _STAMPS = (16, 40)  # fewest and most brush positions of a short walk
-_MORE_STAMPS = 48  # of one that covers all, so that large holes are no less irregular
+_MORE_STAMPS = 24  # of one that covers all, so that large holes are no less irregular
 _STROKES = 6  # most strokes of a walk
 _CROP = 1.25  # side of the box that is walked over that of the image, with border
-_OVERLAP = 2.0  # area that a walk is planned to cover, over what is wanted
+_OVERLAP = 2.4  # area that a walk is planned to cover, over what is wanted
 _DILATED = 0.25  # share of the walks that are dilated
 # Corners of the brushes in radii, as complex numbers x + iy; a disc has none.
 _CORNERS = np.array([[0] * 4, [1.25, 1.25j, -1.25, -1.25j], [1.5, 0.9j, -1.5, -0.9j]])
@@ -23,7 +23,7 @@ _DISC = 0
 
 def draw(
     size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Walk until at least `pixels` are covered, or as many as the times can tell apart.
 
     Parameters
@@ -40,18 +40,20 @@ def draw(
         `NEVER` where the brush did not come.
     centres : ndarray of shape (stamps, 2)
         (x, y) of the brush at each time.
+    found : int
+        Pixels covered in all.
     """
     height, width = size
     room = (height - 2 * margin) * (width - 2 * margin)
     share = min(pixels / room, 0.97)
     times, path = _walk(size, margin, share, 0, rng)
     centres = [path]
-    while covered(times, NEVER) < pixels and (first := sum(map(len, centres))) < NEVER:
+    while (found := covered(times, NEVER)) < pixels and (first := sum(map(len, centres))) < NEVER:
         share = min(1.3 * share, 0.99)
         walk, path = _walk(size, margin, share, first, rng)
         times = cv2.min(times, walk)
         centres.append(path)
-    return times, np.concatenate(centres)
+    return times, np.concatenate(centres), found
 
 
 def covered(times: np.ndarray, time: int) -> int:

@@ -131,17 +131,21 @@ def test_no_mask_is_ever_as_wide_as_the_features():
 
 
 @pytest.mark.parametrize(
-    ("switches", "tolerance"),
+    ("switches", "of_terms", "of_gradient"),
     [
-        (Switches(channels_last=True), 1e-5),
-        (Switches(channels_last=False), 1e-5),
-        (Switches(precision="bfloat16"), 3e-2),
-        pytest.param(Switches(compiled=True), 1e-5, marks=needs_compiler),
-        pytest.param(Switches(precision="bfloat16", compiled=True), 3e-2, marks=needs_compiler),
+        (Switches(channels_last=True), 1e-5, 2e-3),
+        (Switches(channels_last=False), 1e-5, 2e-3),
+        (Switches(precision="bfloat16"), 3e-2, 0.3),
+        pytest.param(Switches(compiled=True), 1e-5, 2e-3, marks=needs_compiler),
+        pytest.param(
+            Switches(precision="bfloat16", compiled=True), 3e-2, 0.3, marks=needs_compiler
+        ),
     ],
 )
-def test_switches_agree_with_plain_float32(switches, tolerance):
-    image, mask = batch(2, 64, 64)
+def test_switches_agree_with_plain_float32(switches, of_terms, of_gradient):
+    """The gradient has the wider tolerance: L1's jumps wherever a difference changes its sign."""
+    # Twice the network's size: over one pixel of two images, batch norm would be ill-conditioned.
+    image, mask = batch(2, 128, 128)
 
     def step(switches):
         net = build_model("pconv", 64, 8, seed=0).train()
@@ -156,9 +160,9 @@ def test_switches_agree_with_plain_float32(switches, tolerance):
     plain_terms, plain_gradient = step(Switches(channels_last=False))
     for name, value in plain_terms.items():
         assert terms[name].dtype == torch.float32
-        assert terms[name].item() == pytest.approx(value.item(), rel=tolerance)
+        assert terms[name].item() == pytest.approx(value.item(), rel=of_terms)
     error = (gradient - plain_gradient).norm() / plain_gradient.norm()
-    assert error < 10 * tolerance
+    assert error < of_gradient
 
 
 def test_unknown_precision():
