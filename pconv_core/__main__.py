@@ -95,13 +95,16 @@ def _add_bench(commands) -> None:
         help="what has not begun by then is listed as not measured (default 18)",
     )
     command.add_argument("--pairs", type=int, default=bench.PAIRS, help="timings of each side")
+    command.add_argument(
+        "--only", default="", metavar="NAME", help="renew the rows whose benchmark begins so"
+    )
     command.set_defaults(run=_bench)
 
 
 def _bench(given) -> None:
     if given.pairs < 1:
         raise ValueError(f"--pairs is {given.pairs}; it should be at least 1")
-    path = bench.run(given.out, given.minutes, given.pairs)
+    path = bench.run(given.out, given.minutes, given.pairs, given.only)
     figures.save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
     print(f"{path} and {path.with_suffix('.png').name} written")
 

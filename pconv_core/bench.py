@@ -88,7 +88,7 @@ class Cell:
         return f"{self.subject} / {self.reference}"
 
 
-def run(out: Path, minutes: float = 20, pairs: int = PAIRS) -> Path:
+def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> Path:
     """Measure all there is time for and write MACHINE.csv.
 
     Parameters
@@ -99,16 +99,31 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS) -> Path:
         What would start later is listed as not measured.
     pairs : int
         How often each side is timed.
+    only : str
+        Measure the rows again whose benchmark begins so; the table's other rows stay.
 
     Returns
     -------
     Path
         Of the table.
+
+    Raises
+    ------
+    ValueError
+        If no benchmark begins so, or this machine has no table yet to renew rows in.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     deadline = time.monotonic() + 60 * minutes
     rows = []
+    path = out / f"{machine.name(device)}.csv"
     tasks = list(_tasks(device, pairs))
+    chosen = [place for place, (s, _) in enumerate(tasks) if s["benchmark"].startswith(only)]
+    if not chosen or (only and not path.is_file()):
+        raise ValueError(
+            f"no row of {path} begins with {only!r}; it should be one of "
+            f"{', '.join(dict.fromkeys(s['benchmark'] for s, _ in tasks))}, all measured before"
+        )
+    tasks = [tasks[place] for place in chosen]
     with tqdm(tasks, desc="benchmark", unit="row", leave=False) as progress:
         for settings, measure in progress:
             progress.set_postfix_str(" ".join(str(v) for v in settings.values())[:60])
@@ -118,11 +133,13 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS) -> Path:
                 rows.append({**settings, "note": _ONE_VALUE})
             else:
                 rows.append({**settings, **measure()})
-    name = machine.name(device)
     table = pd.DataFrame(rows)
     table.insert(0, "machine", machine.describe(device))
+    if only:
+        old = pd.read_csv(path)
+        table = table.set_axis(chosen).reindex(columns=old.columns)
+        table = pd.concat([old.drop(index=chosen), table]).sort_index()
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{name}.csv"
     table.to_csv(path, index=False, float_format="%.5g")
     return path
 

@@ -115,8 +115,8 @@ def _stroke_mask(size, margin, fewest, target, most, rng) -> np.ndarray:
     near, room = times.size * _NEAR, (size[0] - 2 * margin) * (size[1] - 2 * margin)
     low, high = max(fewest, target - near), min(most, target + near)
     while after - before > 1 and pixels_before < low and pixels_after > high:
-        counts = (pixels_before, target, pixels_after)
-        time = before + _share_of_steps(*counts, room, after - before)
+        steps = after - before
+        time = before + _share_of_steps(pixels_before, target, pixels_after, room, steps)
         pixels = strokes.covered(times, time)
         if pixels < target:
             before, pixels_before = time, pixels
@@ -133,8 +133,9 @@ def _stroke_mask(size, margin, fewest, target, most, rng) -> np.ndarray:
 def _share_of_steps(before: int, target: int, after: int, room: int, steps: int) -> int:
     """After how many of `steps` to look next for `target` covered pixels, at least 1."""
     # What is still known falls about exponentially; interpolating its logarithm needs few looks.
-    start, wanted, end = (math.log(room + 1 - pixels) for pixels in (before, target, after))
-    return min(max(1, round((wanted - start) / (end - start) * steps)), steps - 1)
+    start = math.log(room + 1 - before)
+    share = (start - math.log(room + 1 - target)) / (start - math.log(room + 1 - after))
+    return min(max(1, round(share * steps)), steps - 1)
 
 
 def _cut(times: np.ndarray, last: int, centre: np.ndarray, pixels: int) -> np.ndarray:

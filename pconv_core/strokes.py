@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 NEVER = 255  # the time of a pixel that the brush does not reach
-_STAMPS = (16, 40)  # fewest and most brush positions of a short walk
+_STAMPS = (14, 36)  # fewest and most brush positions of a short walk
 _MORE_STAMPS = 24  # of one that covers all, so that large holes are no less irregular
 _STROKES = 6  # most strokes of a walk
 _CROP = 1.25  # side of the box that is walked over that of the image, with border
-_OVERLAP = 2.4  # area that a walk is planned to cover, over what is wanted
+_OVERLAP = 2.8  # area that a walk is planned to cover, over what is wanted
 _DILATED = 0.25  # share of the walks that are dilated
 # Corners of the brushes in radii, as complex numbers x + iy; a disc has none.
 _CORNERS = np.array([[0] * 4, [1.25, 1.25j, -1.25, -1.25j], [1.5, 0.9j, -1.5, -0.9j]])
@@ -48,7 +48,9 @@ def draw(
     share = min(pixels / room, 0.97)
     times, path = _walk(size, margin, share, 0, rng)
     centres = [path]
-    while (found := covered(times, NEVER)) < pixels and (first := sum(map(len, centres))) < NEVER:
+    while (found := covered(times, NEVER - 1)) < pixels and (
+        first := sum(map(len, centres))
+    ) < NEVER:
         share = min(1.3 * share, 0.99)
         walk, path = _walk(size, margin, share, first, rng)
         times = cv2.min(times, walk)
@@ -57,8 +59,8 @@ def draw(
 
 
 def covered(times: np.ndarray, time: int) -> int:
-    """Count the pixels that are covered by a time, this one included, below `NEVER`."""
-    return cv2.countNonZero((times <= min(time, NEVER - 1)).view(np.uint8))
+    """Count the pixels that are covered by a time below `NEVER`, this one included."""
+    return cv2.countNonZero((times <= time).view(np.uint8))
 
 
 def _walk(size, margin, share, first, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -67,10 +69,10 @@ def _walk(size, margin, share, first, rng) -> tuple[np.ndarray, np.ndarray]:
     stamps = _STAMPS[0] + random[0] * (_STAMPS[1] - _STAMPS[0]) + share * _MORE_STAMPS
     stamps = min(int(stamps), NEVER - first)
     inner = np.array([size[1] - 2 * margin, size[0] - 2 * margin], dtype=float)
-    # n stamps of radius r that move by about r leave 2 n r^2 behind, less what they cross again.
+    # n stamps of radius r, a step of 1.65 r each, leave 3.3 n r^2, less what they cross again.
     # Where it must not leave the box it crosses itself more.
     area = -math.log(1 - share) * inner[0] * inner[1] * (1 + share**2 if margin else _CROP**2)
-    radius = max(1.0, math.sqrt(_OVERLAP * area / (2 * stamps)))
+    radius = max(1.0, math.sqrt(_OVERLAP * area / (3.3 * stamps)))
     dilation = int(random[1] * (2 + radius / 4)) if random[2] < _DILATED else 0
     stroke = (int(1 + random[3] * _STROKES) * rng.random(stamps)).astype(int)
     stroke.sort()
@@ -95,7 +97,7 @@ def _path(stroke, brush, inner, margin, dilation, rng) -> np.ndarray:
     np.not_equal(stroke[1:], stroke[:-1], out=new[1:])
     turns = 2 * np.pi * random[0]
     turns[~new] *= 0.25
-    steps = (0.7 + 0.7 * random[1]) * brush * np.exp(1j * (turns - np.pi / 4).cumsum())
+    steps = (1.1 + 1.1 * random[1]) * brush * np.exp(1j * (turns - np.pi / 4).cumsum())
     steps += new * (8 * inner[0] * random[2] + 8j * inner[1] * random[3])
     # Cropping: a larger box is walked than the image shows.  Or else: stay clear of the margin.
     slack = (brush + dilation)[:, None] if margin else (1 - _CROP) / 2 * inner

@@ -81,3 +81,18 @@ def test_figure(tmp_path):
     figure = figures.benchmark(table)
     assert figure.axes[0].get_title() == "what a mask costs"
     assert figure.axes[1].lines[0].get_ydata().tolist() == [1.0, 4.2]
+
+
+def test_some_rows_are_renewed_and_the_others_stay(tmp_path, monkeypatch):
+    path = bench.run(tmp_path, minutes=0)
+    before = pd.read_csv(path)
+    monkeypatch.setattr(bench, "test_set", lambda: {"seconds": 1.5, "pairs": 1})
+    before["seconds"] = before["pairs"] = float("nan")
+    before.to_csv(path, index=False)
+    bench.run(tmp_path, minutes=1, only="masks: test set")
+    after = pd.read_csv(path)
+    assert after["benchmark"].tolist() == before["benchmark"].tolist()
+    assert after["seconds"].notna().sum() == 1
+    assert after.set_index("benchmark").loc["masks: test set", "seconds"] == 1.5
+    with pytest.raises(ValueError, match="begins with 'nonsense'; it should be one of PConvUNet"):
+        bench.run(tmp_path, only="nonsense")
