@@ -7,13 +7,20 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 RESULTS := results/$(PROFILE)
 DONE    := $(RESULTS)/notebooks
+# Folders of photographs instead of the profile's.
+SETTINGS := $(if $(PLACES365),--set pretrain_photos=places365:$(abspath $(PLACES365)) --set test_photos=places365:$(abspath $(PLACES365))) \
+            $(if $(COCO),--set finetune_photos=coco2014:$(abspath $(COCO))) \
+            $(if $(PRETRAIN),--set pretrain_photos=$(abspath $(PRETRAIN))) \
+            $(if $(FINETUNE),--set finetune_photos=$(abspath $(FINETUNE))) \
+            $(if $(TEST),--set test_photos=$(abspath $(TEST))) \
+            $(if $(RECIPE),--set recipe=$(RECIPE))
 CORE    := $(wildcard pconv_core/*.py) pconv_core/published.csv \
            pconv_core/profiles/__init__.py pconv_core/profiles/$(PROFILE).yaml
 NAMES   := $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))
 SCRATCH := $(CURDIR)/.scratch/nbval
 
 .DELETE_ON_ERROR:
-.PHONY: help install all notebooks readme bench test lint unit nbval lab clean distclean
+.PHONY: help install all notebooks readme report bench stress test lint unit nbval lab clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -32,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 
 # One notebook: staged, and published only when its last cell has run.
 $(DONE)/%.ipynb: notebooks/%.ipynb $(CORE) | $(READY)
-	$(BIN)/python -m pconv_core.pipeline run $< --profile $(PROFILE) $(if $(REFRESH),--refresh)
+	$(BIN)/python -m pconv_core.pipeline run $< --profile $(PROFILE) $(if $(REFRESH),--refresh) $(SETTINGS)
 
 # What a notebook reads of another: weights, logs or tables.
 $(DONE)/03_pretrain_stage2.ipynb: $(DONE)/02_pretrain_stage1.ipynb
@@ -49,6 +56,14 @@ notebooks:  ## run the study anew and store its outputs in notebooks/, results/ 
 	rm -rf $(DONE)
 	$(MAKE) all REFRESH=1
 	$(BIN)/python -m pconv_core.pipeline store
+
+report: all  ## join PROFILE's executed notebooks into results/PROFILE/report.html
+	$(BIN)/python -m pconv_core.pipeline report --profile $(PROFILE)
+
+# What `make test` does in small: kills, malformed files, a large folder, a long training.
+stress: $(READY)  ## the long tests in full: 20 kills, 2,000 malformed files, 200,000 photographs
+	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 $(BIN)/python -m pytest \
+	    tests/test_resume.py tests/test_inpaint.py tests/test_listing.py tests/test_memory.py
 
 bench: $(READY)  ## measure this machine: results/bench/MACHINE.csv and a figure, 20 minutes
 	$(BIN)/python -m pconv_core bench
@@ -73,7 +88,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 clean:  ## remove what PROFILE's runs leave and git does not keep (weights, executed copies, caches)
-	rm -rf $(addprefix $(RESULTS)/,notebooks checkpoints .staging failed)
+	rm -rf $(addprefix $(RESULTS)/,notebooks checkpoints unfinished .staging failed report.html)
 	rm -rf .scratch .pytest_cache .ruff_cache .hypothesis
 
 distclean: clean  ## the environment too

@@ -17,10 +17,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pconv_core import pictures
+from pconv_core.listing import SUFFIXES, photographs
 from pconv_core.masks import BINS, random_mask
 from pconv_core.seeding import generator
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 # Colour photographs that installed packages carry, by (package, file name).
 EMBEDDED_TRAIN = (
@@ -41,6 +41,9 @@ PLACES365_FOLDERS = {
     "val": ("val", "val_256", "val_large"),
 }
 COCO2014_FOLDERS = {"train": "train2014", "val": "val2014"}
+
+
+MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
 
 
 class Cut(NamedTuple):
@@ -90,11 +93,13 @@ class Photos(Sequence):
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of Path or str
     name : str
         What messages and tables call this source.
     keep : bool
         Whether decoded photographs stay in memory (for the few embedded ones).
+    root : Path, optional
+        What the paths are relative to.
 
     Raises
     ------
@@ -102,12 +107,18 @@ class Photos(Sequence):
         If there are none.
     """
 
-    def __init__(self, paths: Sequence[Path], name: str, keep: bool = False):
+    def __init__(
+        self,
+        paths: Sequence[Path | str],
+        name: str,
+        keep: bool = False,
+        root: Path = Path(),
+    ):
         if not paths:
             raise ValueError(
                 f"{name} holds no photograph; files should end in {', '.join(sorted(SUFFIXES))}"
             )
-        self.paths, self.name = list(paths), name
+        self.paths, self.name, self.root = list(paths), name, root
         self._kept = lru_cache(maxsize=None)(read_photo) if keep else None
 
     def __len__(self) -> int:
@@ -120,8 +131,12 @@ class Photos(Sequence):
     def read(self, index: int, least: float | None = None) -> np.ndarray:
         """As `self[index]`, perhaps smaller, but with `least` pixels on the short side."""
         if self._kept is not None:
-            return self._kept(self.paths[index])
-        return read_photo(self.paths[index], least)
+            return self._kept(self.path(index))
+        return read_photo(self.path(index), least)
+
+    def path(self, index: int) -> Path:
+        """Path of photograph `index`."""
+        return self.root / self.paths[index]
 
 
 def embedded(split: str) -> Photos:
@@ -146,8 +161,7 @@ def folder(root: str | Path) -> Photos:
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"no folder at {root}; it should be a folder of photographs")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return Photos(paths, f"folder {root}")
+    return Photos(photographs(root), f"folder {root}", root=root)
 
 
 def places365(root: str | Path, split: str = "train") -> Photos:
@@ -196,6 +210,31 @@ def open_photos(source: str, split: str) -> Photos:
     return folder(source)
 
 
+class MaskFolder:
+    """Masks on disk, black = hole, from which training draws: any of them, turned and mirrored.
+
+    Parameters
+    ----------
+    root : path
+
+    Raises
+    ------
+    ValueError
+        If there is no folder, or no picture in it.
+    """
+
+    def __init__(self, root: str | Path):
+        self.masks = folder(root)
+
+    def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw a mask of shape (size, size), float32: 1 = known, 0 = hole."""
+        index, turns, mirrored = rng.integers(0, [len(self.masks), 4, 2])
+        known = ~pictures.read_hole(self.masks.path(index), None)
+        known = np.rot90(known, turns)[:, :: 1 - 2 * int(mirrored)].astype(np.float32)
+        # The nearest pixel: a mask that was smoothed would no longer be 0 or 1.
+        return cv2.resize(known, (size, size), interpolation=cv2.INTER_NEAREST)
+
+
 class Samples(Dataset):
     """Endless training samples: number -> (image, mask).
 
@@ -215,6 +254,11 @@ class Samples(Dataset):
         Whether holes may touch the border; None takes turns.
     span : (smallest, largest)
         Side of the square in short sides of the photograph, at most 1.
+    masks : MaskFolder, optional
+        Masks to take instead of drawing them; `ratio` and `border` then mean nothing.
+    unreadable : Path, optional
+        File that lists the photographs that cannot be read.  The next one takes the place of such
+        a one; more than 1 % of them are an error.  Without the file, the first one is.
     """
 
     def __init__(
@@ -225,7 +269,10 @@ class Samples(Dataset):
         ratio: tuple[float, float] = (0.01, 0.6),
         border: bool | None = None,
         span: tuple[float, float] = (0.125, 0.5),
+        masks: MaskFolder | None = None,
+        unreadable: Path | None = None,
     ):
+        self.masks, self.unreadable = masks, unreadable
         self.photos, self.size, self.seed = photos, size, seed
         self.ratio, self.border, self.span = ratio, border, span
 
@@ -234,10 +281,40 @@ class Samples(Dataset):
         epoch, place = divmod(number, len(self.photos))
         index = int(_order(self.seed, epoch, len(self.photos))[place])
         cut = random_cut(generator(self.seed, number, "crop"), self.span)
-        image = crop(self.photos.read(index, self.size / cut.share), self.size, cut)
+        image = crop(self._read(index, self.size / cut.share), self.size, cut)
+        if self.masks is not None:
+            mask = self.masks.draw(self.size, generator(self.seed, number, "mask"))
+            return to_tensor(image), torch.from_numpy(mask)[None]
         border = number % 2 == 0 if self.border is None else self.border
         mask = random_mask(self.size, self.ratio, border, self.seed, number)
         return to_tensor(image), torch.from_numpy(mask)[None]
+
+    def _read(self, index: int, least: float) -> np.ndarray:
+        """Read a photograph, or the next one that can be read."""
+        if self.unreadable is None:
+            return self.photos.read(index, least)
+        while True:
+            try:
+                return self.photos.read(index, least)
+            except ValueError as error:
+                self._list_unreadable(index, error)
+                index = (index + 1) % len(self.photos)
+
+    def _list_unreadable(self, index: int, error: ValueError) -> None:
+        path = str(self.photos.path(index))
+        listed = set()
+        if self.unreadable.is_file():
+            listed = {line.partition("\t")[0] for line in self.unreadable.open(encoding="utf-8")}
+        if path not in listed:
+            self.unreadable.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.unreadable, "a", encoding="utf-8") as file:
+                file.write(f"{path}\t{error}\n")
+            listed.add(path)
+        if len(listed) > MOST_UNREADABLE * len(self.photos):
+            raise ValueError(
+                f"{len(listed)} of the {len(self.photos)} photographs of {self.photos.name} cannot "
+                f"be read, more than {MOST_UNREADABLE:.0%}; they are listed in {self.unreadable}"
+            ) from None
 
 
 def random_cut(rng: np.random.Generator, span: tuple[float, float] = (0.125, 0.5)) -> Cut:
@@ -268,15 +345,26 @@ def to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(255)
 
 
-def batches(samples: Samples, batch_size: int, first: int, last: int, workers: int = 0) -> Iterator:
+def batches(
+    samples: Samples,
+    batch_size: int,
+    first: int,
+    last: int,
+    workers: int = 0,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator:
     """Yield the batches of steps first..last-1; step s holds samples s*batch_size onwards.
+
+    Of several processes, `part` = (rank, count), each takes `batch_size` samples of a step.
 
     Raises
     ------
     ValueError
         If a photograph cannot be read, naming it.
     """
-    numbers = range(first * batch_size, last * batch_size)
+    rank, count = part
+    starts = [(step * count + rank) * batch_size for step in range(first, last)]
+    numbers = [start + k for start in starts for k in range(batch_size)]
     try:
         yield from DataLoader(samples, batch_size, sampler=numbers, num_workers=workers)
     except ValueError as error:

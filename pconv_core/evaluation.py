@@ -23,10 +23,12 @@ OPENCV_RADIUS = 3
 def network(model: InpaintingNet) -> Fill:
     """Wrap a network as it is now, folded, without gradient; I_out is clipped to [0, 1]."""
     folded = model.eval().folded()
+    device = next(model.parameters()).device
 
     def fill(images: Tensor, masks: Tensor) -> Tensor:
         with torch.no_grad():
-            return folded(images * masks, masks).clamp(0, 1)
+            out = folded((images * masks).to(device), masks.to(device))
+        return out.clamp(0, 1).to(images.device)
 
     return fill
 

@@ -3,28 +3,34 @@
 python -m pconv_core.pipeline run notebooks/02_pretrain_stage1.ipynb --profile demo
 python -m pconv_core.pipeline store --profile demo
 python -m pconv_core.pipeline readme --profile demo
+python -m pconv_core.pipeline report --profile demo
 """
 
 import argparse
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import DeadKernelError
+from nbconvert import HTMLExporter
 
+from pconv_core import preflight
 from pconv_core.evaluation import BASELINES
-from pconv_core.profiles import load_profile
-from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE
+from pconv_core.profiles import changed, load_profile
+from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, UNFINISHED_VARIABLE
 
 RESULTS_BEGIN = "<!-- results: written by `make notebooks` -->"
 RESULTS_END = "<!-- end of results -->"
 
 
-def run_notebook(notebook: Path, profile: str, refresh: bool = False) -> None:
+def run_notebook(
+    notebook: Path, profile: str, refresh: bool = False, changes: Sequence[str] = ()
+) -> None:
     """Execute a notebook with a profile's parameters and publish what it made.
 
     It writes into a staging folder; only when its last cell has run are the files moved into
@@ -38,19 +44,25 @@ def run_notebook(notebook: Path, profile: str, refresh: bool = False) -> None:
         Name of the profile.
     refresh : bool
         Compare the run with itself, not with the committed tables, which it will replace.
+    changes : sequence of str
+        Settings other than the profile's, as "name=value".
 
     Raises
     ------
     RuntimeError
         If a cell fails, naming it.
+    ValueError
+        If something is missing that the run will need, naming all of it.
     """
-    settings = load_profile(profile)
+    settings = changed(load_profile(profile), list(changes))
+    preflight.check(settings)
     results = (notebook.parent / settings.results / profile).resolve()
     staging = results / ".staging" / notebook.stem
     shutil.rmtree(staging, ignore_errors=True)
     executed = staging / "notebooks" / notebook.name
     executed.parent.mkdir(parents=True)
     os.environ[OUTPUT_VARIABLE] = str(staging)
+    os.environ[UNFINISHED_VARIABLE] = str(results / "unfinished")
     if refresh:
         os.environ[REFRESH_VARIABLE] = "1"
     try:
@@ -114,6 +126,32 @@ def store_outputs(folder: Path, profile: str) -> None:
         executed.touch()
 
 
+def write_report(results: Path) -> Path:
+    """Join the executed notebooks of a run into one HTML page, figures and all.
+
+    Raises
+    ------
+    ValueError
+        If no notebook has been executed.
+    """
+    paths = sorted((results / "notebooks").glob("[0-9]*.ipynb"))
+    if not paths:
+        raise ValueError(f"{results} holds no executed notebook; run `make all` first")
+    chapters = [nbformat.read(path, as_version=4) for path in paths]
+    whole = nbformat.v4.new_notebook(metadata=chapters[0].metadata)
+    whole.cells = [cell for chapter in chapters for cell in chapter.cells]
+    for number, cell in enumerate(whole.cells):
+        cell.id = f"cell{number}"  # two chapters may have used one name
+    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
+    title = {"metadata": {"name": f"Partial convolutions: {results.name}"}}
+    page, _ = exporter.from_notebook_node(whole, title)
+    report = results / "report.html"
+    unfinished = report.with_suffix(".unfinished")
+    unfinished.write_text(page, encoding="utf-8")
+    os.replace(unfinished, report)
+    return report
+
+
 def results_table(results: Path) -> str:
     """The README's table, in Markdown, from tables/psnr_overall.csv of a run."""
     table = pd.read_csv(results / "tables" / "psnr_overall.csv")
@@ -142,11 +180,14 @@ def write_readme_table(readme: Path, results: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pconv_core.pipeline", description=__doc__)
-    parser.add_argument("task", choices=("run", "store", "readme"))
+    parser.add_argument("task", choices=("run", "store", "readme", "report"))
     parser.add_argument("notebook", nargs="?", type=Path, help="for run")
     parser.add_argument("--profile", default="demo")
     parser.add_argument(
         "--refresh", action="store_true", help="this run replaces the committed one"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another setting"
     )
     given = parser.parse_args(arguments)
     folder = Path("notebooks")
@@ -154,9 +195,11 @@ def main(arguments: list[str] | None = None) -> int:
         if given.task == "run":
             if given.notebook is None or not given.notebook.is_file():
                 raise ValueError(f"no notebook at {given.notebook}; name one in {folder}/")
-            run_notebook(given.notebook, given.profile, given.refresh)
+            run_notebook(given.notebook, given.profile, given.refresh, given.set)
         elif given.task == "store":
             store_outputs(folder, given.profile)
+        elif given.task == "report":
+            print(f"written: {write_report(Path('results') / given.profile)}")
         else:
             write_readme_table(Path("README.md"), Path("results") / given.profile)
     except (FileNotFoundError, RuntimeError, ValueError) as error:

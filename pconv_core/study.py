@@ -7,16 +7,19 @@ from io import StringIO
 from pathlib import Path
 
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from pconv_core import data, evaluation, figures
+from pconv_core.checkpoints import load_weights, save_weights
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import BINS
 from pconv_core.models import InpaintingNet, build_model, composite
 from pconv_core.profiles import Profile, from_settings
-from pconv_core.training import Stage, Switches, load_checkpoint, save_checkpoint, train
+from pconv_core.training import Keeper, Stage, Switches, train, write_record
 
 STAGES = ("stage1", "stage2", "finetune")
+PAPER_RATES = (2e-4, 2e-4, 5e-5)
 # The crops that tables are made of come from another seed than those that train.
 TEST_SEED_OFFSET = 1_000_000
 
@@ -25,6 +28,8 @@ TEST_SEED_OFFSET = 1_000_000
 # committed tables, so it is compared with itself.
 OUTPUT_VARIABLE = "PCONV_OUTPUT"
 REFRESH_VARIABLE = "PCONV_REFRESH"
+# Where trainings that were cut off lie, so that the next run goes on with them.
+UNFINISHED_VARIABLE = "PCONV_UNFINISHED"
 
 MODEL_LABELS = {"pconv": "partial U-Net", "unet": "traditional U-Net", "conv": "Conv U-Net"}
 
@@ -75,7 +80,9 @@ class Study:
         """Training samples of a stage."""
         p = self.profile
         source = p.finetune_photos if stage == "finetune" else p.pretrain_photos
-        return data.Samples(data.open_photos(source, "train"), size, p.seed, span=self._span)
+        unreadable = self.output / "logs" / f"unreadable_{stage}.txt"
+        photos = data.open_photos(source, "train")
+        return data.Samples(photos, size, p.seed, span=self._span, unreadable=unreadable)
 
     def evaluation_set(self, size: int):
         """The evaluation set at a size; the same squares of the photographs at every size."""
@@ -114,13 +121,17 @@ class Study:
     # --- networks --------------------------------------------------------------------------
 
     def stage(self, name: str) -> Stage:
-        """The seed's schedule: style weight 1, then 120; a tenth, then a hundredth of the rate."""
+        """The seed's schedule: style weight 1, then 120; learning rates of the recipe."""
         p = self.profile
+        rates = {
+            "seed": [p.learning_rate, p.learning_rate / 10, p.learning_rate / 100],
+            "paper": PAPER_RATES,
+        }[p.recipe]
         first = {"stage1": 0, "stage2": p.stage1_steps, "finetune": p.stage1_steps + p.stage2_steps}
         stages = {
-            "stage1": Stage("stage1", 0, p.stage1_steps, p.learning_rate, 1.0),
-            "stage2": Stage("stage2", 0, p.stage2_steps, p.learning_rate / 10, 120.0),
-            "finetune": Stage("finetune", 0, p.finetune_steps, p.learning_rate / 100, 120.0, True),
+            "stage1": Stage("stage1", 0, p.stage1_steps, rates[0], 1.0),
+            "stage2": Stage("stage2", 0, p.stage2_steps, rates[1], 120.0),
+            "finetune": Stage("finetune", 0, p.finetune_steps, rates[2], 120.0, True),
         }
         return replace(stages[name], first_step=first[name])
 
@@ -142,30 +153,33 @@ class Study:
             net = build_model(model, size, p.base_channels, p.seed)
         else:
             net = self.network(model, size, STAGES[position - 1])
+        keeper = self._keeper(model, size, stage)
         record = train(
-            net,
-            InpaintingLoss(self._features, style_scale=p.feature_width),
+            net.to(self.device),
+            InpaintingLoss(self._features, style_scale=p.feature_width).to(self.device),
             self.samples(stage, size),
             self.stage(stage),
             p.batch_size,
             p.record_every,
-            switches=Switches(p.channels_last, p.precision, p.compiled),
+            switches=Switches(
+                p.channels_last, p.precision, p.compiled, self.device.type == "cuda", p.accumulate
+            ),
+            keeper=keeper,
         )
-        record.to_csv(
-            self._new("logs", f"{model}{size}_{stage}.csv"), index=False, float_format="%.6f"
-        )
-        path = self._new("checkpoints", f"{model}{size}_{stage}.pt")
-        save_checkpoint(path, net, self._trained_with(model, size, stage))
+        write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
+        settings = self._trained_with(model, size, stage)
+        save_weights(self._new("checkpoints", f"{model}{size}_{stage}.pt"), net, settings)
+        keeper.forget()
         return net
 
     def network(self, model: str, size: int, stage: str) -> InpaintingNet:
         """Return a trained network, from its checkpoint or, if there is none, by training it."""
         net = build_model(model, size, self.profile.base_channels, self.profile.seed)
         path = self._found("checkpoints", f"{model}{size}_{stage}.pt")
-        if load_checkpoint(path, net, self._trained_with(model, size, stage)):
+        if load_weights(path, net, self._trained_with(model, size, stage)):
             if stage == "finetune":
                 net.freeze_encoder_norm()
-            return net.eval()
+            return net.eval().to(self.device)
         return self.train(model, size, stage)
 
     def log(self, model: str, size: int) -> pd.DataFrame:
@@ -239,6 +253,12 @@ class Study:
     # --- inside ----------------------------------------------------------------------------
 
     @property
+    def device(self) -> torch.device:
+        """What networks are trained and run on."""
+        gpu = self.profile.device == "auto" and torch.cuda.is_available()
+        return torch.device("cuda" if gpu else "cpu")
+
+    @property
     def _span(self) -> tuple[float, float]:
         return self.profile.crop_smallest, self.profile.crop_largest
 
@@ -250,8 +270,16 @@ class Study:
     def _trained_with(self, model: str, size: int, stage: str) -> dict:
         """What weights depend on; a checkpoint of other settings is not used."""
         outside = ("profile", "results", "small_size", "size", "test_photos", "test_per_cell")
+        outside += ("checkpoint_every",)
         settings = {k: v for k, v in self.profile.settings().items() if k not in outside}
         return {**settings, "model": model, "trained_size": size, "stage": stage}
+
+    def _keeper(self, model: str, size: int, stage: str) -> Keeper:
+        """Save a training now and then where the next run of it will look."""
+        folder = Path(os.environ.get(UNFINISHED_VARIABLE, self.output / "unfinished"))
+        path = folder / f"{model}{size}_{stage}.pt"
+        settings = self._trained_with(model, size, stage)
+        return Keeper(path, self.profile.checkpoint_every, settings, refuse_others=False)
 
     def _new(self, kind: str, file: str) -> Path:
         path = self.output / kind / file

@@ -1,9 +1,11 @@
-"""The training loop: steps, record, checkpoint."""
+"""The training loop: steps, record, resume."""
 
 import math
-import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +13,16 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from pconv_core import checkpoints, distributed
 from pconv_core.data import Samples, batches
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Preempted(Exception):
+    """SIGTERM came, and the training was saved."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,88 @@ class Switches:
     channels_last: bool = True  # memory order (N, H, W, C), that of most convolution kernels
     precision: str = "float32"  # or "bfloat16": autocast of convolutions and what is between
     compiled: bool = False  # torch.compile: slower to start, needs a C++ compiler
+    fused_adam: bool = False  # all weights updated in one kernel
+    # A batch in so many parts, one after another: less memory, batch norm sees the parts.
+    accumulate: int = 1
 
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+@dataclass
+class Progress:
+    """What a run needs to go on, beside weights and optimiser."""
+
+    step: int  # done, over all stages
+    rows: list[dict] = field(default_factory=list)  # of the loss record
+    window: list[dict] = field(default_factory=list)  # terms since the last of them
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Saves a run now and then, so that the same call goes on where it was cut off.
+
+    Attributes
+    ----------
+    path : Path
+        Of the checkpoint.
+    every : int
+        Steps between two saves.
+    settings : dict
+        Plain values that decide the run; a checkpoint of others is refused.
+    record : Path, optional
+        CSV file of the loss record, renewed with every row.
+    """
+
+    path: Path
+    every: int
+    settings: dict
+    record: Path | None = None
+    refuse_others: bool = True  # a checkpoint of other settings; else it is begun anew
+
+    def load(self, model: nn.Module, optimiser, first_step: int) -> Progress:
+        """Go on where the checkpoint was written, or begin at `first_step`."""
+        if not self.path.is_file():
+            return Progress(first_step)
+        state = checkpoints.read(self.path)
+        found = state.get("settings", {})
+        names = found.keys() | self.settings.keys()
+        other = sorted(n for n in names if found.get(n) != self.settings.get(n))
+        if other and not self.refuse_others:
+            return Progress(first_step)
+        if other or "optimiser" not in state:
+            differ = ", ".join(
+                f"{n} {found.get(n)!r} instead of {self.settings.get(n)!r}" for n in other
+            )
+            raise ValueError(
+                f"{self.path} is a checkpoint of another run ({differ or 'weights only'}); "
+                "name another file or give the same settings"
+            )
+        checkpoints.load_into(model, state, self.path)
+        optimiser.load_state_dict(state["optimiser"])
+        return Progress(state["step"], state["rows"], state["window"])
+
+    def save(self, model: nn.Module, optimiser, progress: Progress) -> None:
+        """Write the checkpoint, by the first process only."""
+        if distributed.rank() == 0:
+            state = {"settings": self.settings, "model": model.state_dict(), **vars(progress)}
+            checkpoints.write(self.path, {**state, "optimiser": optimiser.state_dict()})
+            self.save_record(progress)
+
+    def forget(self) -> None:
+        """Remove the checkpoints of a run that is done and stored elsewhere."""
+        for path in (self.path, checkpoints.previous(self.path)):
+            path.unlink(missing_ok=True)
+
+    def save_record(self, progress: Progress) -> None:
+        """Write the rows so far, whole or not at all."""
+        if self.record is not None and distributed.rank() == 0:
+            write_record(pd.DataFrame(progress.rows), self.record)
+
+
+def write_record(record: pd.DataFrame, path: Path) -> None:
+    """Write a loss record as CSV, six decimals."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    record.to_csv(unfinished, index=False, float_format="%.6f")
+    unfinished.replace(path)
 
 
 def train(
@@ -49,21 +137,25 @@ def train(
     record_every: int,
     workers: int = 1,
     switches: Switches | None = None,
+    keeper: Keeper | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place through one stage with Adam.
 
     Step s of the whole schedule sees the samples s * batch_size onwards, so a later stage goes on
-    where the one before it stopped.
+    where the one before it stopped.  Of several processes each takes `batch_size` of them.
 
     Parameters
     ----------
     model, loss, samples
-        The network, eq. 7 and the endless samples.
+        The network and eq. 7, on one device, and the endless samples.
     stage : Stage
     batch_size, record_every : int
     workers : int
         Loader processes; they cannot change what is seen.
     switches : Switches, optional
+    keeper : Keeper, optional
+        Saves the run and lets it go on; weights, record and tables are then, on one machine, those
+        of a run that was never cut off.
 
     Returns
     -------
@@ -74,41 +166,46 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the loss is no longer a number, naming the step and its samples.
+        If the loss is no longer a number, naming the step, its samples and the last checkpoint.
+    Preempted
+        If SIGTERM comes; the run was saved before.
     """
-    loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
     switches = switches or Switches()
+    loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
     model.train()
-    objective = make_objective(model, loss, switches)
     if stage.freeze_encoder_norm:
         model.freeze_encoder_norm()
     weights = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(weights, lr=stage.learning_rate)
+    fused = {"fused": True} if switches.fused_adam else {}
+    optimiser = torch.optim.Adam(weights, lr=stage.learning_rate, **fused)
+    progress = Progress(stage.first_step)
+    if keeper is not None:
+        progress = keeper.load(model, optimiser, stage.first_step)
+    objective = make_objective(model, loss, switches)
     last_step = stage.first_step + stage.steps
-    steps = range(stage.first_step, last_step)
-    loader = batches(samples, batch_size, stage.first_step, last_step, workers)
-    rows, window = [], []
-    with _progress(steps, stage.name) as progress:
-        for step, (image, mask) in zip(progress, loader, strict=True):
-            terms = _step(objective, optimiser, image, mask)
-            if not math.isfinite(terms["total"]):
-                first = step * batch_size
-                raise FloatingPointError(
-                    f"the loss is {terms['total']} at step {step} (samples {first} to "
-                    f"{first + batch_size - 1}); a smaller learning rate than "
-                    f"{stage.learning_rate:g} may help"
-                )
-            window.append(terms)
-            if (step + 1) % record_every == 0 or step + 1 == last_step:
-                means = pd.DataFrame(window).mean().to_dict()
-                rows.append({"step": step + 1, "stage": stage.name, **means})
-                progress.set_postfix(loss=f"{means['total']:.3f}", refresh=False)
-                window = []
+    steps = range(progress.step, last_step)
+    part = (distributed.rank(), distributed.processes())
+    loader = batches(samples, batch_size, progress.step, last_step, workers, part)
+    with _terminated() as terminated, _bar(steps, stage) as bar:
+        for step, (image, mask) in zip(bar, loader, strict=True):
+            terms = _step(objective, optimiser, image.to(weights[0].device), mask, switches)
+            _check_number(terms["total"], step, batch_size, stage, keeper)
+            progress.window.append(terms)
+            progress.step = step + 1
+            if progress.step % record_every == 0 or progress.step == last_step:
+                _add_row(progress, stage, bar)
+                if keeper is not None:
+                    keeper.save_record(progress)
+            due = keeper is not None and (progress.step - stage.first_step) % keeper.every == 0
+            if keeper is not None and (due or terminated() or progress.step == last_step):
+                keeper.save(model, optimiser, progress)
+            if terminated():
+                raise Preempted(_preempted(progress.step, keeper))
     model.eval()
-    return pd.DataFrame(rows)
+    return pd.DataFrame(progress.rows)
 
 
-def make_objective(model: InpaintingNet, loss: InpaintingLoss, switches: Switches) -> Callable:
+def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
     """Join network and loss into one function of (image, mask), as the switches say.
 
     Returns
@@ -128,6 +225,8 @@ def make_objective(model: InpaintingNet, loss: InpaintingLoss, switches: Switche
     order = torch.channels_last if switches.channels_last else torch.contiguous_format
     model.to(memory_format=order)
     loss.to(memory_format=order)
+    # Only now: the memory order of the weights decides that in which gradients are exchanged.
+    model = distributed.wrap(model)
     low = switches.precision != "float32"
 
     def objective(image, mask):
@@ -138,61 +237,72 @@ def make_objective(model: InpaintingNet, loss: InpaintingLoss, switches: Switche
     return torch.compile(objective) if switches.compiled else objective
 
 
-def _step(objective, optimiser, image, mask) -> dict[str, float]:
-    total, terms = objective(image, mask)
+def _step(objective, optimiser, image, mask, switches: Switches) -> dict[str, float]:
+    """One update; the terms are the means over the parts of the batch and over the processes."""
     optimiser.zero_grad(set_to_none=True)
-    total.backward()
+    mask = mask.to(image.device)
+    parts = list(
+        zip(image.chunk(switches.accumulate), mask.chunk(switches.accumulate), strict=True)
+    )
+    means: dict[str, torch.Tensor] = {}
+    for part in parts:
+        total, terms = objective(*part)
+        (total / len(parts)).backward()
+        for name, term in terms.items():
+            means[name] = means.get(name, 0) + term / len(parts)
     optimiser.step()
-    return {name: term.item() for name, term in terms.items()}
+    return distributed.mean(means)
 
 
-def _progress(steps: Iterable[int], name: str) -> tqdm:
-    # Plain text, seldom refreshed and wiped at the end: a notebook stores little of it.
-    return tqdm(steps, desc=name, unit="step", mininterval=2, leave=False)
+def _check_number(total: float, step: int, batch_size: int, stage: Stage, keeper) -> None:
+    if math.isfinite(total):
+        return
+    first = step * batch_size * distributed.processes()
+    last = first + batch_size * distributed.processes() - 1
+    saved = "nothing was saved"
+    if keeper is not None and keeper.path.is_file():
+        saved = f"the last good checkpoint is {keeper.path}"
+    raise FloatingPointError(
+        f"the loss is {total} at step {step} (samples {first} to {last}); a smaller learning rate "
+        f"than {stage.learning_rate:g} may help; {saved}"
+    )
 
 
-def save_checkpoint(path: Path, model: nn.Module, settings: dict) -> None:
-    """Write the weights and what they were trained with, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-    model : nn.Module
-    settings : dict
-        Plain numbers and strings; `load_checkpoint` demands the same.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    with open(unfinished, "wb") as file:
-        torch.save({"settings": settings, "model": model.state_dict()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+def _add_row(progress: Progress, stage: Stage, bar: tqdm) -> None:
+    means = pd.DataFrame(progress.window).mean().to_dict()
+    progress.rows.append({"step": progress.step, "stage": stage.name, **means})
+    bar.set_postfix(loss=f"{means['total']:.3f}", refresh=False)
+    progress.window = []
 
 
-def load_checkpoint(path: Path, model: nn.Module, settings: dict) -> bool:
-    """Load the weights, if they are there and were trained with these settings.
+def _preempted(step: int, keeper: Keeper | None) -> str:
+    saved = f"saved to {keeper.path}" if keeper is not None else "it was not to be saved"
+    return f"terminated after step {step}; {saved}"
 
-    Returns
-    -------
-    bool
-        False, and the model as it was, if there is no file or its settings differ.
 
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint of ours.
-    """
-    if not path.is_file():
-        return False
+@contextmanager
+def _terminated() -> Iterator[Callable[[], bool]]:
+    """Catch SIGTERM, a cluster's notice, until the step is done; yields whether it came."""
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came.is_set
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
     try:
-        # Without pickled code: a checkpoint from elsewhere cannot run anything.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["settings"]
-        if found == settings:
-            model.load_state_dict(state["model"])
-    except Exception as error:  # torch.load has no common base for what a bad file can raise
-        raise ValueError(
-            f"{path} is not a checkpoint of this project ({error}); delete it to train anew"
-        ) from None
-    return found == settings
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _bar(steps: Iterable[int], stage: Stage) -> tqdm:
+    # Plain text, seldom refreshed and wiped at the end: a notebook stores little of it.
+    return tqdm(
+        steps,
+        desc=stage.name,
+        unit="step",
+        mininterval=2,
+        leave=False,
+        initial=steps.start - stage.first_step,
+        total=stage.steps,
+        disable=distributed.rank() > 0,
+    )

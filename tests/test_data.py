@@ -29,11 +29,15 @@ def test_embedded_photographs():
             assert photo.std() > 10
 
 
+def paths(photos):
+    return [photos.path(k) for k in range(len(photos))]
+
+
 def test_folder_is_recursive_sorted_and_takes_pictures_only(tmp_path):
     for name in ("b.jpg", "a/z.PNG", "a/b/c.jpeg"):
         write(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no picture")
-    names = [p.relative_to(tmp_path).as_posix() for p in folder(tmp_path).paths]
+    names = [p.relative_to(tmp_path).as_posix() for p in paths(folder(tmp_path))]
     assert names == ["a/b/c.jpeg", "a/z.PNG", "b.jpg"]
 
 
@@ -50,8 +54,8 @@ def test_places365_layouts(tmp_path, train, val):
     write(tmp_path / val, (0, 0, 255))
     assert places365(tmp_path, "train")[0][0, 0, 0] > 200
     assert places365(tmp_path, "val")[0][0, 0, 2] > 200
-    assert open_photos(f"places365:{tmp_path}", "train").paths == [tmp_path / train]
-    assert open_photos(f"places365:{tmp_path}", "test").paths == [tmp_path / val]
+    assert paths(open_photos(f"places365:{tmp_path}", "train")) == [tmp_path / train]
+    assert paths(open_photos(f"places365:{tmp_path}", "test")) == [tmp_path / val]
 
 
 def test_coco2014_layout(tmp_path):
@@ -59,8 +63,8 @@ def test_coco2014_layout(tmp_path):
     val = write(tmp_path / "val2014" / "COCO_val2014_000000000042.jpg")
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train2014.json").write_text("{}")
-    assert coco2014(tmp_path, "train").paths == [train]
-    assert open_photos(f"coco2014:{tmp_path}", "test").paths == [val]
+    assert paths(coco2014(tmp_path, "train")) == [train]
+    assert paths(open_photos(f"coco2014:{tmp_path}", "test")) == [val]
 
 
 def test_missing_data_is_named(tmp_path):
@@ -207,3 +211,43 @@ def test_orientation_is_kept_when_reading_smaller(tmp_path):
     exif[0x0112] = 6  # turned by a quarter
     Image.new("RGB", (800, 400), (9, 90, 200)).save(tmp_path / "turned.jpg", exif=exif)
     assert data.read_photo(tmp_path / "turned.jpg", 100).shape == (200, 100, 3)
+
+
+def many(folder_, count, bad=()):
+    for k in range(count):
+        path = folder_ / f"{k:03d}.png"
+        path.write_text("no picture") if k in bad else write(path, (k, k, k))
+
+
+def test_an_unreadable_photograph_is_listed_and_replaced_by_the_next(tmp_path):
+    (tmp_path / "photos").mkdir()
+    many(tmp_path / "photos", 200, bad=(7, 8))
+    listed = tmp_path / "logs" / "unreadable.txt"
+    samples = Samples(folder(tmp_path / "photos"), 16, seed=0, unreadable=listed)
+    values = [round(samples[k][0].mean().item() * 255) for k in range(200)]
+    assert sorted(values) == sorted([*range(7), *range(9, 200), 9, 9])
+    assert values == [round(samples[k][0].mean().item() * 255) for k in range(200)]
+    lines = listed.read_text().splitlines()
+    assert sorted(line.partition("\t")[0][-7:] for line in lines) == ["007.png", "008.png"]
+    assert all("cannot read" in line for line in lines)
+
+
+def test_too_many_unreadable_photographs_stop_the_run(tmp_path):
+    (tmp_path / "photos").mkdir()
+    many(tmp_path / "photos", 100, bad=(3, 50))
+    listed = tmp_path / "unreadable.txt"
+    samples = Samples(folder(tmp_path / "photos"), 16, seed=0, unreadable=listed)
+    with pytest.raises(ValueError, match=r"2 of the 100 photographs .* more than 1%.*listed in"):
+        list(batches(samples, 10, 0, 10))
+
+
+def test_masks_from_a_folder(tmp_path):
+    known = np.full((40, 60), 255, np.uint8)
+    known[5:20, 10:30] = 0
+    Image.fromarray(known).save(tmp_path / "a.png")
+    samples = Samples(embedded("train"), 32, seed=0, masks=data.MaskFolder(tmp_path))
+    masks = [samples[k][1] for k in range(24)]
+    assert all(set(m.unique().tolist()) == {0, 1} for m in masks)
+    assert all(abs((1 - m).mean() - 300 / 2400) < 0.03 for m in masks)
+    assert len({m.numpy().tobytes() for m in masks}) == 8  # turned by quarters, mirrored
+    assert torch.equal(samples[3][1], masks[3])

@@ -4,7 +4,7 @@ import torch
 from pconv_core.data import Samples, embedded
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import build_model
-from pconv_core.training import Stage, load_checkpoint, save_checkpoint, train
+from pconv_core.training import Stage, train
 
 
 def run(steps=4, workers=0, model="pconv", stage=None, rate=1e-3):
@@ -66,40 +66,3 @@ def test_stage_sets_style_weight_and_freezes_the_encoder_norm():
 def test_loss_that_is_no_number_stops_the_run():
     with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+ \(samples"):
         run(steps=30, rate=1e12)
-
-
-def test_checkpoint_round_trip(tmp_path):
-    net, _ = run(steps=2)
-    path = tmp_path / "deep" / "net.pt"
-    save_checkpoint(path, net, {"seed": 1})
-    other = build_model("pconv", 32, 4, seed=9)
-    assert not load_checkpoint(path, other, {"seed": 2})
-    assert not same(net, other)
-    assert load_checkpoint(path, other, {"seed": 1})
-    assert same(net, other)
-    assert not load_checkpoint(tmp_path / "none.pt", other, {"seed": 1})
-    assert [p.name for p in path.parent.iterdir()] == ["net.pt"]
-
-
-def test_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    net, _ = run(steps=2)
-    path = tmp_path / "net.pt"
-    save_checkpoint(path, net, {"seed": 1})
-    before = path.read_bytes()
-
-    def full(*_):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(path, net, {"seed": 2})
-    assert path.read_bytes() == before
-
-
-def test_foreign_checkpoint_is_named(tmp_path):
-    net = build_model("pconv", 32, 4, seed=0)
-    path = tmp_path / "net.pt"
-    for content in (b"", b"hello", b"\x80\x02}q\x00."):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"net\.pt is not a checkpoint of this project"):
-            load_checkpoint(path, net, {})

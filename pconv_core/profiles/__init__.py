@@ -5,6 +5,12 @@ from importlib.resources import files
 
 import yaml
 
+_CHOICES = {
+    "recipe": ("seed", "paper"),
+    "precision": ("float32", "bfloat16"),
+    "device": ("cpu", "auto"),
+}
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -26,16 +32,21 @@ class Profile:
     features: str  # perceptual features: "random", "imagenet" or a path
     feature_width: float  # of "random", 1 = VGG-16
     batch_size: int
-    learning_rate: float  # of stage 1; stage 2 has a tenth, fine-tuning a hundredth
+    recipe: str  # "seed": stage 2 with a tenth, fine-tuning with a hundredth of learning_rate;
+    # "paper": its 2e-4, and 5e-5 for fine-tuning
+    learning_rate: float  # of stage 1
     stage1_steps: int
     stage2_steps: int
     finetune_steps: int
     record_every: int  # steps a point of the loss record
+    checkpoint_every: int  # steps between two saves of a training that may be cut off
     test_per_cell: int  # test samples for each hole-ratio bin, with and without border
     seed: int
     channels_last: bool  # see training.Switches, for this and the next two
     precision: str
     compiled: bool
+    accumulate: int  # parts in which a batch is done
+    device: str  # "cpu", or "auto": the GPU if there is one
 
     def __post_init__(self):
         for field in fields(self):
@@ -51,6 +62,12 @@ class Profile:
             least = 0 if field.name == "seed" else 1e-12
             if isinstance(value, (int, float)) and not a_switch and not value >= least:
                 raise ValueError(f"profile setting {field.name} is {value}; it should be above 0")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"profile setting {name} is {getattr(self, name)!r}; it should be one of "
+                    f"{', '.join(choices)}"
+                )
         if not self.crop_smallest <= self.crop_largest <= 1:
             raise ValueError(
                 f"profile settings crop_smallest and crop_largest are {self.crop_smallest} and "
@@ -90,6 +107,34 @@ def load_profile(name: str) -> Profile:
     if not isinstance(settings, dict) or settings.get("profile") != name:
         raise ValueError(f"profiles/{name}.yaml should set profile: {name}, the name of its file")
     return from_settings(settings, exact=True)
+
+
+def changed(profile: Profile, changes: list[str]) -> Profile:
+    """Change settings of a profile, each given as "name=value" in YAML's notation.
+
+    Raises
+    ------
+    ValueError
+        If one is not of that form, unknown or of the wrong kind.
+    """
+    settings = profile.settings()
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not equals or name not in settings:
+            raise ValueError(
+                f"no setting {change!r}; it should be NAME=VALUE, NAME one of {', '.join(settings)}"
+            )
+        settings[name] = _parsed(value)
+    return from_settings(settings)
+
+
+def _parsed(text: str):
+    """Read a value as YAML does, but take 1e-3 for the number that it is."""
+    value = yaml.safe_load(text)
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def from_settings(settings: dict, exact: bool = False) -> Profile:

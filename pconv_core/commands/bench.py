@@ -1,0 +1,37 @@
+"""python -m pconv_core bench."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pconv_core import bench, figures
+
+
+def add(commands) -> None:
+    """Add the subcommand."""
+    command = commands.add_parser(
+        "bench",
+        help="measure what the mask costs, and how fast everything else is",
+        description="Time the networks, the loss, the masks and the loading on this machine (the "
+        "GPU, if there is one) and write MACHINE.csv and MACHINE.png.",
+    )
+    command.add_argument("--out", default="results/bench", metavar="DIR", type=Path)
+    command.add_argument(
+        "--minutes",
+        type=float,
+        default=18,
+        help="what has not begun by then is listed as not measured (default 18)",
+    )
+    command.add_argument("--pairs", type=int, default=bench.PAIRS, help="timings of each side")
+    command.add_argument(
+        "--only", default="", metavar="NAME", help="renew the rows whose benchmark begins so"
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(given) -> None:
+    if given.pairs < 1:
+        raise ValueError(f"--pairs is {given.pairs}; it should be at least 1")
+    path = bench.run(given.out, given.minutes, given.pairs, given.only)
+    figures.save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
+    print(f"{path} and {path.with_suffix('.png').name} written")

@@ -1,0 +1,121 @@
+"""python -m pconv_core evaluate."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from pconv_core import evaluation, inpainting, pictures, weights
+from pconv_core.masks import BINS
+
+
+def add(commands) -> None:
+    """Add the subcommand."""
+    command = commands.add_parser(
+        "evaluate",
+        help="PSNR, SSIM and L1 of a network on photographs and masks",
+        description="Measure I_comp and I_out of each photograph with each its mask, and their "
+        "means by bin of hole ratio and over all. Photographs and masks are paired in the order "
+        "of their names; masks are used again if there are fewer.",
+    )
+    option = command.add_argument
+    option("--checkpoint", required=True, type=Path, metavar="FILE")
+    option("--images", required=True, type=Path, metavar="DIR")
+    option("--masks", required=True, type=Path, metavar="DIR")
+    option("--mask-hole", choices=("black", "white"), default="black")
+    option(
+        "--size",
+        type=int,
+        help="cut the middle square of each photograph and resize it to "
+        "this (default: the size of its mask)",
+    )
+    option("--out", required=True, type=Path, metavar="FILE.csv")
+    command.set_defaults(run=_run)
+
+
+def _run(given) -> None:
+    if given.size is not None and given.size < 32:
+        raise ValueError(f"--size is {given.size}; it should be at least 32")
+    if given.out.suffix.lower() != ".csv":
+        raise ValueError(f"--out is {given.out}; it should end in .csv")
+    images, masks = _pictures(given.images), _pictures(given.masks)
+    net = weights.load_network(given.checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = net.folded().to(device, memory_format=torch.channels_last)
+    rows = []
+    for number, path in enumerate(tqdm(images, desc="evaluate", unit="picture", leave=False)):
+        mask = masks[number % len(masks)]
+        rows.append(_measure(net, path, mask, given.size, given.mask_hole))
+    table = _with_means(pd.DataFrame(rows))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = given.out.with_name(f"{given.out.name}.unfinished")
+    table.to_csv(unfinished, index=False, float_format="%.4f")
+    unfinished.replace(given.out)
+    mean = table.iloc[-1]
+    print(
+        f"{len(rows)} pictures: I_comp {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, "
+        f"L1 {mean['l1']:.2f} %; I_out {mean['psnr_out']:.2f} dB; all in {given.out}"
+    )
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(f"no folder at {folder}")
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in pictures.SUFFIXES)
+    if not found:
+        raise ValueError(
+            f"{folder} holds no picture; files should end in {', '.join(sorted(pictures.SUFFIXES))}"
+        )
+    return found
+
+
+def _measure(net, path: Path, mask: Path, size: int | None, mask_hole: str) -> dict:
+    hole = pictures.read_hole(mask, None, mask_hole)
+    truth = pictures.read(path).rgb()
+    if size is not None:
+        truth, hole = _middle(truth, size), _middle(hole.astype(np.uint8), size) > 0
+    elif truth.shape[:2] != hole.shape:
+        truth = _fitted(truth, hole.shape)
+    if hole.all() or not hole.any():
+        raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
+    out = inpainting.fill(net, truth, hole)
+    comp = np.where(hole[..., None], out, truth)
+    of_out = evaluation.metrics(out, truth)
+    ratio = float(hole.mean())
+    return {
+        "row": "picture",
+        "picture": path.name,
+        "mask": mask.name,
+        "hole_ratio": next((f"{lo}-{hi}" for lo, hi in BINS if lo < ratio <= hi), "other"),
+        "ratio": ratio,
+        **evaluation.metrics(comp, truth),
+        **{f"{k}_out": v for k, v in of_out.items()},
+    }
+
+
+def _middle(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The middle square, resized; masks by the nearest pixel, so that they stay 0 or 1."""
+    return _fitted(pixels, (size, size))
+
+
+def _fitted(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Cut the largest middle part of the wanted proportions and resize it."""
+    height, width = pixels.shape[:2]
+    scale = min(height / shape[0], width / shape[1])
+    tall, broad = (max(1, round(scale * side)) for side in shape)
+    top, left = (height - tall) // 2, (width - broad) // 2
+    part = np.ascontiguousarray(pixels[top : top + tall, left : left + broad])
+    smooth = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    method = cv2.INTER_NEAREST if pixels.ndim == 2 else smooth
+    return cv2.resize(part, shape[::-1], interpolation=method)
+
+
+def _with_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Append the means of each bin of hole ratio, then the mean of all."""
+    numbers = list(table.columns[table.columns.get_loc("ratio") :])
+    bins = table.groupby("hole_ratio", as_index=False)[numbers].mean().assign(row="bin")
+    everything = table[numbers].mean().to_frame().T.assign(row="all", hole_ratio="all")
+    return pd.concat([table, bins, everything], ignore_index=True)

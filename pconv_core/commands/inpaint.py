@@ -1,0 +1,127 @@
+"""python -m pconv_core inpaint."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pconv_core import inpainting, pictures, weights
+
+_LARGE_HOLE = 0.8
+
+
+def add(commands) -> None:
+    """Add the subcommand."""
+    command = commands.add_parser(
+        "inpaint",
+        help="fill the holes of a photograph, or of a folder of them",
+        description="Fill holes at the photograph's own size. Known pixels come back bit for bit, "
+        "with the orientation and the colour profile of the file.",
+    )
+    option = command.add_argument
+    option(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="trained weights: of this project, of the seed, or in the common public layout",
+    )
+    option("--image", required=True, type=Path, metavar="FILE|DIR", help="what to repair")
+    option(
+        "--mask",
+        type=Path,
+        metavar="FILE|DIR",
+        help="the holes; in a folder by the names of "
+        "the pictures (default: transparent pixels, else pure black ones)",
+    )
+    option(
+        "--mask-hole",
+        choices=("black", "white"),
+        default="black",
+        help="what marks the hole in the mask (default black)",
+    )
+    option(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE|DIR",
+        help="where to write; .png, .tif, .bmp or .webp, which lose nothing",
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(given) -> None:
+    net = weights.load_network(given.checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = net.folded().to(device, memory_format=torch.channels_last)
+    if not given.image.is_dir():
+        _repair(net, given.checkpoint, given.image, given.mask, given.out, given.mask_hole)
+        return
+    jobs = _jobs(given.image, given.mask, given.out)
+    refused = []
+    for image, mask, out in tqdm(jobs, desc="inpaint", unit="picture", leave=False):
+        try:
+            _repair(net, given.checkpoint, image, mask, out, given.mask_hole)
+        except (OSError, ValueError) as error:
+            # One bad picture must not cost the others; all are named at the end.
+            refused.append(str(error))
+    for message in refused:
+        print(f"left out: {message}", file=sys.stderr)
+    print(f"{len(jobs) - len(refused)} of {len(jobs)} pictures written to {given.out}")
+    if refused:
+        raise ValueError(f"{len(refused)} of {len(jobs)} pictures were left out, see above")
+
+
+def _jobs(images: Path, masks: Path | None, out: Path) -> list[tuple[Path, Path | None, Path]]:
+    """List what to do for a folder: (picture, mask, result)."""
+    found = sorted(p for p in images.iterdir() if p.suffix.lower() in pictures.SUFFIXES)
+    if not found:
+        raise ValueError(
+            f"{images} holds no picture; files should end in {', '.join(sorted(pictures.SUFFIXES))}"
+        )
+    if masks is not None and not masks.is_dir():
+        raise ValueError(f"--mask is the file {masks}; for a folder of pictures it is a folder")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out is the file {out}; for a folder of pictures it is a folder")
+    return [
+        (p, None if masks is None else _mask_of(p, masks), out / f"{p.stem}.png") for p in found
+    ]
+
+
+def _mask_of(image: Path, masks: Path) -> Path:
+    """The mask in a folder that has the picture's name, whatever its ending."""
+    for path in sorted(masks.glob("*")):
+        if path.stem == image.stem and path.suffix.lower() in pictures.SUFFIXES:
+            return path
+    return masks / f"{image.stem}.png"  # missing, and named so when it is read
+
+
+def _repair(net, checkpoint: Path, image: Path, mask: Path | None, out: Path, mask_hole) -> None:
+    if out.suffix.lower() not in pictures.LOSSLESS:
+        raise ValueError(
+            f"--out is {out}, which would not keep the known pixels as they are; "
+            f"it should end in {', '.join(sorted(pictures.LOSSLESS))}"
+        )
+    picture = pictures.read(image)
+    if mask is not None:
+        hole = pictures.read_hole(mask, picture.size, mask_hole)
+    else:
+        hole, source = picture.implied_hole()
+        print(
+            f"warning: no mask for {image}; its {int(hole.sum())} {source} pixels are the hole",
+            file=sys.stderr,
+        )
+    if hole.mean() > _LARGE_HOLE:
+        print(
+            f"warning: the hole is {hole.mean():.0%} of {image}; if the mask marks the hole the "
+            f"other way round, say --mask-hole {'white' if mask_hole == 'black' else 'black'}",
+            file=sys.stderr,
+        )
+    if hole.all():
+        raise ValueError(f"{image} is hole all over; some of it should be known")
+    filled = inpainting.inpaint(net, picture.rgb(), hole)
+    if not np.isfinite(filled).all():
+        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")
+    pictures.write(picture.filled(filled, hole), out)

@@ -1,0 +1,111 @@
+"""One photograph of any size in, the repaired one out, at native resolution."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pconv_core.models import MIN_SIZE, InpaintingNet
+
+# A larger picture is worked on in windows, so that memory does not grow with it.
+WINDOW = 1024
+OVERLAP = 256
+
+
+def inpaint(
+    net: InpaintingNet,
+    rgb: np.ndarray,
+    hole: np.ndarray,
+    window: int = WINDOW,
+    overlap: int = OVERLAP,
+) -> np.ndarray:
+    """Fill the hole of a picture.
+
+    Parameters
+    ----------
+    net : InpaintingNet
+        In evaluation mode; `InpaintingNet.folded` makes it faster.
+    rgb : ndarray of shape (H, W, 3), float32
+        In [0, 1]; what it holds in the hole is not looked at.
+    hole : ndarray of shape (H, W), bool
+    window, overlap : int
+        Side of a window in pixels, and what two neighbours share; their results fade into each
+        other there.  Windows without hole are left out.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), float32
+        In [0, 1]; exactly `rgb` where there is no hole.
+    """
+    done = rgb.copy()
+    if not hole.any():
+        return done
+    if max(hole.shape) <= window:
+        done[hole] = fill(net, rgb, hole)[hole]
+        return done
+    filled = np.zeros_like(rgb)
+    weights = np.zeros((*hole.shape, 1), dtype=np.float32)
+    for rows in _windows(hole.shape[0], window, overlap):
+        for columns in _windows(hole.shape[1], window, overlap):
+            part = (rows, columns)
+            if hole[part].any():
+                weight = _fade(part, hole.shape, overlap)
+                filled[part] += weight * fill(net, rgb[part], hole[part])
+                weights[part] += weight
+    done[hole] = (filled / np.maximum(weights, np.finfo(np.float32).tiny))[hole]
+    return done
+
+
+@torch.no_grad()
+def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Run the network on a picture at once.
+
+    Parameters
+    ----------
+    net, rgb, hole
+        As for `inpaint`.
+
+    Returns
+    -------
+    ndarray of shape (H, W, 3), float32
+        I_out, clipped to [0, 1].
+    """
+    device = next(net.parameters()).device
+    image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(device)
+    mask = torch.from_numpy((~hole).astype(np.float32))[None, None].to(device)
+    image, mask = _at_least(image, MIN_SIZE), _at_least(mask, MIN_SIZE)
+    out = net(image.contiguous(memory_format=torch.channels_last), mask)
+    out = out[0, :, : hole.shape[0], : hole.shape[1]].clamp(0, 1)
+    return out.permute(1, 2, 0).float().cpu().numpy()
+
+
+def _at_least(x: Tensor, side: int) -> Tensor:
+    """Pad below and on the right with zeros, which a mask means as hole."""
+    height, width = x.shape[-2:]
+    return F.pad(x, (0, max(0, side - width), 0, max(0, side - height)))
+
+
+def _windows(length: int, window: int, overlap: int) -> Iterator[slice]:
+    """Windows that cover an axis, evenly spread, each sharing at least `overlap` with the next."""
+    if length <= window:
+        yield slice(0, length)
+        return
+    count = -(-(length - overlap) // (window - overlap))
+    for start in np.linspace(0, length - window, count).round().astype(int):
+        yield slice(int(start), int(start) + window)
+
+
+def _fade(part: tuple[slice, slice], shape: tuple[int, int], overlap: int) -> np.ndarray:
+    """Weight of a window's pixels, falling to 0 towards sides beyond which the picture goes on."""
+    axes = []
+    for place, length in zip(part, shape, strict=True):
+        weight = np.ones(place.stop - place.start, dtype=np.float32)
+        ramp = (np.arange(min(overlap, len(weight))) + 1) / (overlap + 1)
+        if place.start > 0:
+            weight[: len(ramp)] = ramp
+        if place.stop < length:
+            weight[-len(ramp) :] = np.minimum(weight[-len(ramp) :], ramp[::-1])
+        axes.append(weight)
+    return (axes[0][:, None] * axes[1])[..., None]

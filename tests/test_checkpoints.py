@@ -1,0 +1,97 @@
+import os
+
+import pytest
+import torch
+
+from pconv_core import checkpoints
+from pconv_core.checkpoints import load_weights, previous, read, save_weights, write
+from pconv_core.models import build_model
+
+
+def same(a, b):
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def net(seed=0, name="pconv"):
+    return build_model(name, 32, 4, seed)
+
+
+def test_weights_come_back_for_the_same_settings_only(tmp_path):
+    path = tmp_path / "deep" / "net.pt"
+    save_weights(path, net(), {"seed": 1})
+    other = net(9)
+    assert not load_weights(path, other, {"seed": 2})
+    assert not same(net(), other)
+    assert load_weights(path, other, {"seed": 1})
+    assert same(net(), other)
+    assert not load_weights(tmp_path / "none.pt", other, {"seed": 1})
+    assert [p.name for p in path.parent.iterdir()] == ["net.pt"]
+
+
+def test_the_last_two_are_kept(tmp_path):
+    path = tmp_path / "net.pt"
+    for step in (1, 2, 3):
+        write(path, {"step": step})
+    assert read(path)["step"] == 3
+    assert read(previous(path))["step"] == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.pt", "net.pt.previous"]
+
+
+@pytest.mark.parametrize("fails", ["save", "fsync", "replace"])
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fails):
+    path = tmp_path / "net.pt"
+    write(path, {"step": 1})
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch if fails == "save" else os, fails, full)
+    with pytest.raises(OSError, match=r"cannot write the checkpoint .*net\.pt \(No space left"):
+        write(path, {"step": 2})
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert read(path)["step"] == 1
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02}q\x00.", b"PK\x03\x04" * 50])
+def test_a_foreign_file_is_named(tmp_path, content):
+    path = tmp_path / "net.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"net\.pt is not a checkpoint of this project"):
+        load_weights(path, net(), {})
+    assert path.read_bytes() == content
+
+
+def test_a_truncated_one_is_named_with_the_older_one(tmp_path):
+    path = tmp_path / "net.pt"
+    for step in (1, 2):
+        write(path, {"step": step, "model": net().state_dict()})
+    whole = path.read_bytes()
+    for length in range(0, len(whole), len(whole) // 23):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"damaged .*net\.pt\.previous is the one before it"):
+            read(path)
+    assert read(previous(path))["step"] == 1
+
+
+def test_pickled_code_is_not_run(tmp_path):
+    ran = tmp_path / "ran"
+
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(ran),))
+
+    torch.save({"format": checkpoints.FORMAT, "model": Trap()}, tmp_path / "trap.pt")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        read(tmp_path / "trap.pt")
+    assert not ran.exists()
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "net.pt"
+    save_weights(path, net(name="unet"), {})
+    with pytest.raises(ValueError, match="belong to another network"):
+        load_weights(path, net(), {})

@@ -1,0 +1,85 @@
+"""Several processes against one, on the CPU: gloo, as torchrun starts them."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from pconv_core import distributed
+
+STEPS = 20
+
+# In float64: Adam divides by the size of the gradient, so that in float32 rounding alone soon moves
+# weights whose gradient is nearly 0.
+SCRIPT = """
+import sys
+import torch
+from pconv_core import distributed
+from pconv_core.data import Samples, embedded
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import build_model
+from pconv_core.training import Stage, train
+
+
+class Doubles(Samples):
+    def __getitem__(self, number):
+        return tuple(t.double() for t in super().__getitem__(number))
+
+
+path, steps, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with distributed.group():
+    net = build_model("pconv", 64, 4, seed=0).double()
+    loss = InpaintingLoss(VGGFeatures("random", 0.0625)).double()
+    stage = Stage("s", 0, steps, 1e-3, 120.0)
+    record = train(net, loss, Doubles(embedded("train"), 64, seed=1), stage, batch, 5, workers=0)
+    if distributed.rank() == 0:
+        torch.save({"model": net.state_dict(), "record": record.to_dict("list")}, path)
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "script.py").write_text(SCRIPT)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for count, start in ((1, []), (2, torchrun)):
+        arguments = [folder / "script.py", folder / f"{count}.pt", STEPS, 8 // count]
+        command = [sys.executable, *start, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"{count}.pt", weights_only=True) for count in (1, 2)]
+
+
+def test_two_processes_give_the_weights_of_one_with_twice_the_batch(results):
+    one, two = results
+    assert one["model"].keys() == two["model"].keys()
+    for name, weights in one["model"].items():
+        difference = (weights.double() - two["model"][name]).abs().max()
+        assert difference <= 1e-5 * weights.double().abs().max().clamp(min=1e-3), name
+
+
+def test_the_record_is_of_the_whole_batch(results):
+    one, two = (r["record"] for r in results)
+    assert one["step"] == two["step"] == [5, 10, 15, 20]
+    for name in ("total", "valid", "hole", "perceptual", "style_out", "style_comp", "tv"):
+        assert one[name] == pytest.approx(two[name], rel=1e-4)
+
+
+def test_norm_of_one_process_is_torchs(monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", lambda t: t)
+    torch.manual_seed(0)
+    theirs = nn.BatchNorm2d(3).train()
+    ours = nn.Sequential(nn.BatchNorm2d(3)).train()
+    distributed._synchronise_norms(ours)
+    for _ in range(3):
+        x = torch.randn(4, 3, 5, 6) * 3 + 2
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        torch.testing.assert_close(ours(a), theirs(b))
+        ours(a).pow(3).sum().backward()
+        theirs(b).pow(3).sum().backward()
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-3)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours[0], name), getattr(theirs, name))
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

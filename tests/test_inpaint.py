@@ -1,0 +1,360 @@
+"""The command `inpaint`, on every kind of picture that people have."""
+
+import io
+import itertools
+import os
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+from pconv_core import checkpoints, inpainting, pictures
+from pconv_core.__main__ import main
+from pconv_core.models import build_model
+
+# How many malformed files; `make stress` sets more.
+FUZZ = int(os.environ.get("PCONV_FUZZ", "150"))
+SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "net.pt"
+    checkpoints.save_weights(path, build_model("pconv", 32, 2, seed=0), SETTINGS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def net():
+    return build_model("pconv", 32, 2, seed=0).eval()
+
+
+def colours(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
+    full = np.iinfo(dtype).max
+    random = np.random.default_rng(seed).integers(1, full, (height, width, channels), dtype=dtype)
+    return random if channels > 1 else random[..., 0]
+
+
+def hole_in(height=40, width=50):
+    hole = np.zeros((height, width), bool)
+    hole[10:20, 15:30] = True
+    return hole
+
+
+def save_mask(path, hole, **options):
+    Image.fromarray(np.where(hole, 0, 255).astype(np.uint8)).save(path, **options)
+    return path
+
+
+def run(checkpoint, image, out, *more):
+    return main(
+        ["inpaint", "--checkpoint", str(checkpoint), "--image", str(image), "--out", str(out)]
+        + [str(m) for m in more]
+    )
+
+
+def check_known(before, after, hole):
+    assert after.shape == before.shape
+    assert after.dtype == before.dtype
+    assert np.array_equal(after[~hole], before[~hole])
+    assert not np.array_equal(after[hole], before[hole])
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB", "RGBA", "P", "I;16", "1"])
+def test_known_pixels_come_back_bit_for_bit(checkpoint, tmp_path, kind):
+    hole = hole_in()
+    if kind == "I;16":
+        picture = Image.fromarray(colours(channels=1, dtype=np.uint16))
+    elif kind in ("RGB", "RGBA"):
+        picture = Image.fromarray(colours(channels=len(kind)))
+    else:
+        picture = Image.fromarray(colours()).convert(kind)
+    picture.save(tmp_path / "in.png")
+    mask = save_mask(tmp_path / "mask.png", hole)
+    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png", "--mask", mask) == 0
+    as_seen = {"P": "RGB", "1": "L"}.get(kind)
+    with Image.open(tmp_path / "in.png") as before, Image.open(tmp_path / "out.png") as after:
+        before = np.array(before.convert(as_seen) if as_seen else before)
+        check_known(before, np.array(after), hole)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bit_colour_stays_so(checkpoint, tmp_path, channels, suffix):
+    pixels, hole = colours(channels=channels, dtype=np.uint16), hole_in()
+    source, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    cv2.imwrite(str(source), pixels)
+    mask = save_mask(tmp_path / "mask.png", hole)
+    assert run(checkpoint, source, out, "--mask", mask) == 0
+    check_known(pixels, cv2.imread(str(out), cv2.IMREAD_UNCHANGED), hole)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp"])
+def test_formats_that_lose_nothing(checkpoint, tmp_path, suffix):
+    pixels, hole = colours(), hole_in()
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    mask = save_mask(tmp_path / "mask.png", hole)
+    out = tmp_path / f"out{suffix}"
+    assert run(checkpoint, tmp_path / "in.png", out, "--mask", mask) == 0
+    with Image.open(out) as after:
+        check_known(pixels, np.array(after.convert("RGB")), hole)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_and_profile_are_kept(checkpoint, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(colours()).save(tmp_path / "in.jpg", exif=exif, icc_profile=profile, quality=95)
+    with Image.open(tmp_path / "in.jpg") as stored:
+        before = np.array(stored)
+    hole = hole_in()
+    # The mask is drawn on what one sees: the picture turned upright.
+    as_stored = Image.fromarray(np.where(hole, 0, 255).astype(np.uint8))
+    as_stored.getexif()[0x0112] = orientation
+    upright = pictures.ImageOps.exif_transpose(as_stored)
+    upright.save(tmp_path / "mask.png", exif=b"")
+    out = tmp_path / "out.png"
+    assert run(checkpoint, tmp_path / "in.jpg", out, "--mask", tmp_path / "mask.png") == 0
+    with Image.open(out) as after:
+        check_known(before, np.array(after), hole)
+        assert after.getexif().get(0x0112, 1) == orientation
+        assert after.info["icc_profile"] == profile
+
+
+def test_without_a_mask_transparent_pixels_are_the_hole(checkpoint, tmp_path, capsys):
+    pixels, hole = colours(channels=4), hole_in()
+    pixels[..., 3] = np.where(hole, 0, 255)
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
+    assert "150 transparent pixels are the hole" in capsys.readouterr().err
+    with Image.open(tmp_path / "out.png") as after:
+        after = np.array(after)
+    check_known(pixels, after, hole)
+    assert (after[hole, 3] == 255).all()
+
+
+def test_without_a_mask_pure_black_pixels_are_the_hole(checkpoint, tmp_path, capsys):
+    pixels, hole = colours(), hole_in()
+    pixels[hole] = 0
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
+    assert "150 pure black pixels are the hole" in capsys.readouterr().err
+    with Image.open(tmp_path / "out.png") as after:
+        check_known(pixels, np.array(after), hole)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "smoothed", "white", "RGBA", "transparent", "P", "1"])
+def test_masks_of_every_kind(checkpoint, tmp_path, kind):
+    pixels, hole = colours(64, 64), np.zeros((64, 64), bool)
+    hole[16:40, 24:48] = True
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    path, more = tmp_path / "mask.png", []
+    grey = np.where(hole, 0, 255).astype(np.uint8)
+    if kind == "jpeg":
+        path = save_mask(tmp_path / "mask.jpg", hole, quality=60)
+    elif kind == "smoothed":
+        Image.fromarray(cv2.GaussianBlur(grey, None, 0.8)).save(path)
+    elif kind == "white":
+        Image.fromarray(255 - grey).save(path)
+        more = ["--mask-hole", "white"]
+    elif kind == "transparent":
+        Image.fromarray(np.dstack([np.full((64, 64, 3), 90, np.uint8), grey])).save(path)
+    else:
+        Image.fromarray(grey).convert("RGB").convert(kind).save(path)
+    out = tmp_path / "out.png"
+    assert run(checkpoint, tmp_path / "in.png", out, "--mask", path, *more) == 0
+    with Image.open(out) as after:
+        changed = (np.array(after) != pixels).any(2)
+    assert not changed[cv2.dilate(hole.astype(np.uint8), np.ones((3, 3))) == 0].any()
+    assert changed[20:36, 28:44].mean() > 0.99
+
+
+def test_inverted_mask_is_suspected(checkpoint, tmp_path, capsys):
+    Image.fromarray(colours()).save(tmp_path / "in.png")
+    mask = save_mask(tmp_path / "mask.png", ~hole_in())
+    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png", "--mask", mask) == 0
+    assert "say --mask-hole white" in capsys.readouterr().err
+
+
+def test_cmyk_and_the_first_frame_of_an_animation(checkpoint, tmp_path):
+    Image.fromarray(colours()).convert("CMYK").save(tmp_path / "ink.jpg", quality=95)
+    frames = [Image.fromarray(colours(seed=s)).convert("P") for s in (0, 1)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    mask = save_mask(tmp_path / "mask.png", hole_in())
+    for name in ("ink.jpg", "moving.gif"):
+        out = tmp_path / f"{name}.png"
+        assert run(checkpoint, tmp_path / name, out, "--mask", mask) == 0
+        with Image.open(tmp_path / name) as before, Image.open(out) as after:
+            check_known(np.array(before.convert("RGB")), np.array(after), hole_in())
+
+
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (3, 3), (31, 33), (7, 200)])
+def test_tiny_and_narrow(checkpoint, tmp_path, size):
+    pixels = colours(*size)
+    pixels[0, 0] = 0
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
+    with Image.open(tmp_path / "out.png") as after:
+        after = np.array(after)
+    assert np.array_equal(after.reshape(-1, 3)[1:], pixels.reshape(-1, 3)[1:])
+
+
+def test_folder(checkpoint, tmp_path, capsys):
+    for name, seed in (("a.png", 1), ("b.jpg", 2), ("c.png", 3)):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(colours(seed=seed)).save(tmp_path / "in" / name)
+    (tmp_path / "masks").mkdir()
+    for name in ("a.png", "b.png"):
+        save_mask(tmp_path / "masks" / name, hole_in())
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    assert run(checkpoint, tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks") == 2
+    error = capsys.readouterr().err
+    assert "left out: no picture at" in error
+    assert "c.png" in error
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("missing", "no picture at"),
+        ("jpeg out", "would not keep the known pixels as they are"),
+        ("mask size", r"is 10x10, the picture is 40x50"),
+        ("all hole", "is hole all over"),
+        ("no weights", "no checkpoint at"),
+        ("text", "cannot read"),
+        ("enormous", "at most 100 million can be worked on"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, tmp_path, capsys, case, message):
+    source, out, more = tmp_path / "in.png", tmp_path / "out.png", []
+    Image.fromarray(colours()).save(source)
+    if case == "missing":
+        source = tmp_path / "none.png"
+    elif case == "jpeg out":
+        out = tmp_path / "out.jpg"
+    elif case == "mask size":
+        more = ["--mask", save_mask(tmp_path / "mask.png", np.eye(10) > 0)]
+    elif case == "all hole":
+        more = ["--mask", save_mask(tmp_path / "mask.png", np.ones((40, 50), bool))]
+    elif case == "no weights":
+        checkpoint = tmp_path / "none.pt"
+    elif case == "text":
+        source.write_text("not a picture")
+    elif case == "enormous":
+        Image.new("1", (40_000, 3000)).save(source)
+    assert run(checkpoint, source, out, *more) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def damaged(rng, kind):
+    """A picture, mask or checkpoint that was cut, overwritten or mixed up at random."""
+    file = io.BytesIO()
+    if kind == "checkpoint":
+        state = build_model("pconv", 32, 2, seed=0).state_dict()
+        torch.save({"format": checkpoints.FORMAT, "settings": SETTINGS, "model": state}, file)
+    else:
+        side = int(rng.integers(1, 60))
+        mode = rng.choice(["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16", "LA"])
+        pixels = rng.integers(0, 256, (side, int(rng.integers(1, 60)), 3), dtype=np.uint8)
+        picture = Image.fromarray(pixels)
+        picture = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
+        can = {"CMYK": ["JPEG", "TIFF"], "I;16": ["PNG", "TIFF"], "LA": ["PNG"]}
+        formats = can.get(str(mode), ["PNG", "TIFF", "GIF"])
+        picture.save(file, format=str(rng.choice(formats)))
+    data = bytearray(file.getvalue())
+    for _ in range(int(rng.integers(0, 4))):
+        what, at = rng.integers(4), int(rng.integers(len(data) or 1))
+        if what == 0:
+            del data[at:]
+        elif what == 1 and data:
+            data[at] = rng.integers(256)
+        elif what == 2:
+            data[at:at] = rng.bytes(int(rng.integers(1, 30)))
+        else:
+            data[at : at + 8] = rng.bytes(8)
+    return bytes(data)
+
+
+def test_fuzz(checkpoint, tmp_path, capfd):
+    """Whatever comes in: a result of the right size with the known pixels, or one line."""
+    rng = np.random.default_rng(int(os.environ.get("PCONV_FUZZ_SEED", "0")))
+    good = tmp_path / "good.png"
+    Image.fromarray(colours()).save(good)
+    good_mask = save_mask(tmp_path / "good_mask.png", hole_in())
+    refused = 0
+    for _ in range(FUZZ):
+        kind = rng.choice(["picture", "mask", "checkpoint"], p=[0.5, 0.35, 0.15])
+        suffix = rng.choice([".png", ".jpg", ".tif", ".gif"])
+        bad = tmp_path / f"bad{suffix}"
+        bad.write_bytes(damaged(rng, kind))
+        out = tmp_path / "out.png"
+        out.unlink(missing_ok=True)
+        files = {"picture": (checkpoint, bad, []), "mask": (checkpoint, good, ["--mask", bad])}
+        files["checkpoint"] = (bad, good, ["--mask", good_mask])
+        weights, image, more = files[str(kind)]
+        code = run(weights, image, out, *more)
+        error = capfd.readouterr().err.replace("\r", "\n").strip().splitlines()
+        assert code in (0, 2)
+        if code == 2:
+            refused += 1
+            assert not out.exists()
+            assert error[-1].startswith("error: ")
+            assert bad.name in error[-1] or kind == "mask"
+        else:
+            before = pictures.read(image)
+            with Image.open(out) as after:
+                assert (after.height, after.width) == before.size or before.orientation > 4
+    assert FUZZ / 10 < refused < FUZZ
+
+
+class Echo(torch.nn.Module):
+    """Gives back each pixel as it is, hole or not: what windows make of it must be the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.sides = []
+
+    def forward(self, image, mask):
+        self.sides.append(max(image.shape[-2:]))
+        return image * self.weight
+
+
+def test_windows_join_without_a_seam():
+    rgb = colours(160, 150).astype(np.float32) / 255
+    hole = np.zeros((160, 150), bool)
+    hole[20:150, 10:145] = True
+    echo = Echo()
+    result = inpainting.inpaint(echo, rgb, hole, window=64, overlap=32)
+    np.testing.assert_allclose(result, rgb, atol=1e-6)
+    assert len(echo.sides) > 4
+    assert max(echo.sides) == 64
+
+
+@pytest.mark.parametrize("length", [64, 65, 100, 127, 128, 500, 1000])
+def test_windows_cover_everything_and_fade_to_one(length):
+    places = list(inpainting._windows(length, 64, 16))
+    weights = np.zeros((length, 1, 1))
+    for place in places:
+        assert place.stop - place.start == 64
+        weights[place] += inpainting._fade((place, slice(0, 1)), (length, 1), 16)
+    assert places[0].start == 0
+    assert places[-1].stop == length
+    assert weights.min() > 0
+    assert all(a.stop - b.start >= 16 for a, b in itertools.pairwise(places))
+
+
+def test_what_the_hole_holds_is_not_looked_at(net):
+    rgb, hole = colours().astype(np.float32) / 255, hole_in()
+    other = np.where(hole[..., None], np.float32(np.nan), rgb)
+    assert np.array_equal(
+        inpainting.inpaint(net, rgb, hole)[hole], inpainting.inpaint(net, other, hole)[hole]
+    )

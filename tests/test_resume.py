@@ -1,0 +1,117 @@
+"""Trainings that are cut off, from outside, and go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pconv_core.__main__ import PREEMPTED, main
+
+# How often a run is killed; `make stress` sets 20.
+KILLS = int(os.environ.get("PCONV_KILLS", "3"))
+STEPS = 24
+
+
+def arguments(folder, *more):
+    return [
+        *("train", "--images", "embedded", "--checkpoint", str(folder / "net.pt"), "--resume"),
+        *("--record", str(folder / "record.csv"), "--steps", str(STEPS), "--size", "32"),
+        *("--base-channels", "2", "--batch-size", "2", "--feature-width", "0.0625"),
+        *("--record-every", "5", "--checkpoint-every", "4", "--workers", "0", *more),
+    ]
+
+
+def result(folder):
+    state = torch.load(folder / "net.pt", weights_only=True)
+    weights = {k: v.numpy().tobytes() for k, v in state["model"].items()}
+    return state["step"], weights, (folder / "record.csv").read_bytes()
+
+
+def start(folder, *more):
+    command = [sys.executable, "-m", "pconv_core", *arguments(folder, *more)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
+    assert start(folder).wait() == 0
+    return result(folder), time.monotonic() - began
+
+
+def test_killed_at_random_moments_it_ends_bit_identical(tmp_path, undisturbed):
+    expected, seconds = undisturbed
+    moments = np.random.default_rng(0).uniform(0.1, 1.0, KILLS) * seconds
+    for number, moment in enumerate(moments):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        process = start(folder)
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process = start(folder)
+        assert process.wait() == 0, process.stderr.read()
+        assert result(folder) == expected
+        steps = pd.read_csv(folder / "record.csv")["step"].tolist()
+        assert steps == [5, 10, 15, 20, 24]
+
+
+def test_sigterm_saves_first_and_has_its_own_exit_code(tmp_path, undisturbed):
+    expected, _ = undisturbed
+    process = start(tmp_path, "--checkpoint-every", "1000")
+    while not (tmp_path / "record.csv").exists():  # the first row: training is under way
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate()
+    assert process.returncode == PREEMPTED
+    assert b"terminated after step" in error
+    assert 5 <= torch.load(tmp_path / "net.pt", weights_only=True)["step"] < STEPS
+    assert main(arguments(tmp_path)) == 0
+    assert result(tmp_path)[2] == expected[2]
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path, capsys):
+    assert main(arguments(tmp_path)) == 0
+    before = result(tmp_path)
+    assert main(arguments(tmp_path)) == 0
+    assert result(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--lr", "0.5"], "checkpoint of another run (learning_rate 0.004 instead of 0.5)"),
+        (["--model", "unet"], "model 'pconv' instead of 'unet'"),
+    ],
+)
+def test_other_settings_are_refused(tmp_path, capsys, more, message):
+    assert main(arguments(tmp_path)) == 0
+    before = result(tmp_path)
+    assert main(arguments(tmp_path, *more)) == 2
+    assert message in capsys.readouterr().err
+    assert result(tmp_path) == before
+
+
+def test_nothing_is_overwritten_without_resume(tmp_path, capsys):
+    assert main(arguments(tmp_path)) == 0
+    without = [a for a in arguments(tmp_path) if a != "--resume"]
+    assert main(without) == 2
+    assert "net.pt exists; --resume goes on with it" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_names_step_samples_and_checkpoint(tmp_path, capsys):
+    assert main(arguments(tmp_path, "--lr", "1e12")) == 2
+    error = capsys.readouterr().err.rpartition("\r")[2]
+    assert error.startswith("error: the loss is ")
+    assert "(samples " in error
+    assert "nothing was saved" in error or "last good checkpoint is" in error
