@@ -7,7 +7,7 @@ both.  A row holds the medians, and the median and quartiles of the ratios of th
 import gc
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +16,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision import transforms
 from tqdm import tqdm
 
 from pconv_core import data, machine, mask_sets
@@ -146,11 +148,15 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> P
 
 def _tasks(device: torch.device, pairs: int) -> Iterator[tuple[dict, Callable[[], dict]]]:
     """Yield the rows to be measured: their settings and what measures them, most wanted first."""
-    for cell in (*_main_cells(device), *_grid(device)):
+    yield from _comparisons(_main_cells(device), device, pairs)
+    yield from _other_tasks(device, pairs)
+    yield from _comparisons(_grid(device), device, pairs)
+
+
+def _comparisons(cells: Iterator[Cell], device, pairs) -> Iterator[tuple[dict, Callable]]:
+    for cell in cells:
         settings = {"benchmark": cell.benchmark, **vars(cell)}
         yield settings, lambda cell=cell: compare_networks(cell, device, pairs)
-        if cell.benchmark.startswith("textbook") and cell.phase == "inference":
-            yield from _other_tasks(device, pairs)
 
 
 def _one_value(settings: dict) -> bool:
@@ -195,7 +201,7 @@ def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
     for kind in ("strokes", "occlusion"):
         settings = {"benchmark": f"masks: {kind}", "batch": 1, "size": 256}
         yield settings, lambda kind=kind: masks_per_second(kind, 256, pairs)
-    yield {"benchmark": "masks: test set", "batch": 12_000, "size": 512}, test_set
+    yield {"benchmark": "masks: test set", "batch": 12_000, "size": 512}, mask_test_set
     for size in (512, 1024):
         settings = {"benchmark": "loading: usual / ours", "batch": 1, "size": size}
         yield settings, lambda size=size: loading(size, pairs)
@@ -297,7 +303,7 @@ def vgg_passes(device, pairs, batch, size) -> dict:
         ends([usual(i.contiguous()) for i in inputs]).backward(retain_graph=True)
 
     def our_passes():
-        ends(ours._three_features(out, comp, image)).backward(retain_graph=True)
+        ends(ours.three_features(out, comp, image)).backward(retain_graph=True)
 
     row = alternate(usual_passes, our_passes, pairs, device)
     row["memory_mib"] = machine.peak_memory(usual_passes, device)
@@ -346,7 +352,7 @@ def masks_per_second(kind: str, size: int, repeats: int) -> dict:
     return _per_item(row, count)
 
 
-def test_set() -> dict:
+def mask_test_set() -> dict:
     """Time the paper's test set of masks, written to disk, once."""
     entries = mask_sets.paper_test_set(seed=0)
     with TemporaryDirectory() as folder:
@@ -358,8 +364,6 @@ def test_set() -> dict:
 
 def loading(size: int, pairs: int) -> dict:
     """Time Pillow's and torchvision's usual chain against ours, JPEG files to tensors, one core."""
-    from torchvision import transforms
-
     chain = transforms.Compose(
         [transforms.Resize((LOADED_SIZE, LOADED_SIZE)), transforms.ToTensor()]
     )
@@ -369,7 +373,7 @@ def loading(size: int, pairs: int) -> dict:
 
         def usual():
             for path in paths:
-                with data.Image.open(path) as picture:
+                with Image.open(path) as picture:
                     chain(picture.convert("RGB"))
 
         def ours():
@@ -391,7 +395,7 @@ def _jpeg_files(folder: Path, size: int) -> list[Path]:
     paths = [folder / f"{k}.jpg" for k in range(len(photos))]
     for path, photo in zip(paths, photos, strict=True):
         square = data.crop(photo, size, data.Cut(1, 0, 0, False))
-        data.Image.fromarray(square).save(path, quality=90)
+        Image.fromarray(square).save(path, quality=90)
     return paths
 
 
@@ -458,8 +462,3 @@ def _seconds(function: Callable, device) -> float:
     function()
     machine.wait_for(device)
     return time.perf_counter() - start
-
-
-def quick(cell: Cell) -> Cell:
-    """The same comparison in miniature, for tests."""
-    return replace(cell, batch=2, size=64, base_channels=4)

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pconv_core.files import read_tensors, whole
+
 FORMAT = "pconv_core 1"
 
 
@@ -26,23 +28,19 @@ def write(path: Path, state: dict) -> None:
     OSError
         If it cannot be written, for want of space for instance; what was there is still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        with open(unfinished, "wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        _keep(path)
-        os.replace(unfinished, path)
+        with whole(path) as unfinished:
+            with open(unfinished, "wb") as file:
+                torch.save({"format": FORMAT, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            _keep(path)
         _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:
         # torch reports a full disk as a RuntimeError of its own.
         raise OSError(
             f"cannot write the checkpoint {path} ({error}); the one before it is untouched"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def previous(path: Path) -> Path:
@@ -61,12 +59,10 @@ def read(path: Path) -> dict:
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no common base for what a bad file can raise
-        raise ValueError(
-            _bad(path, str(error).partition("\n")[0] or type(error).__name__)
-        ) from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        state = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(_bad(path, str(error))) from None
+    if state.get("format") != FORMAT:
         raise ValueError(_bad(path, "it holds something else"))
     return state
 

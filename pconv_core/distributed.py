@@ -61,6 +61,16 @@ def mean(terms: dict[str, Tensor]) -> dict[str, float]:
     return dict(zip(terms, stacked.tolist(), strict=True))
 
 
+def any_of(flag: bool) -> bool:
+    """Whether the flag is up in any of the processes; all of them have to ask."""
+    if processes() == 1:
+        return flag
+    cuda = dist.get_backend() == "nccl"
+    raised = torch.tensor(float(flag), device="cuda" if cuda else "cpu")
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return raised.item() > 0
+
+
 class _SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm over all processes' parts of a batch; torch's own works on GPUs only."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pconv_core.layers import PartialConv2d
-from pconv_core.models import InpaintingNet, Normalise, check_input
+from pconv_core.models import InpaintingNet, Normalise, check_input, double
 
 # (side, level, parameter): "down"/"up" or "enc"/"dec", from 1, "weight" or "bias".
 _SEED_CONV = re.compile(r"^(down|up)(\d+)\.pconv\.img_conv\.(?:\d+\.)?(weight|bias)$")
@@ -98,7 +98,7 @@ class ForeignPConvUNet(InpaintingNet):
             x, mask = level([x], [mask])
         for level in self.decoder:
             skip, skip_mask = skips.pop()
-            x, mask = (_enlarged(t, skip.shape[-2:]) for t in (x, mask))
+            x, mask = (_doubled(t, skip.shape[-2:]) for t in (x, mask))
             x, mask = level([x, skip], [mask, skip_mask])
         return torch.sigmoid(x) if self.seeds else self.normalise.inverse(x)
 
@@ -152,7 +152,7 @@ class SeedUNet(InpaintingNet):
         skips.pop()
         for level in self.decoder:
             skip = skips.pop()
-            x = level(torch.cat([_enlarged(x, skip.shape[-2:]), skip], 1))
+            x = level(torch.cat([_doubled(x, skip.shape[-2:]), skip], 1))
         return torch.tanh(x) / 2 + 0.5
 
 
@@ -216,7 +216,7 @@ def _plain_level(level: dict[int, dict], last: bool = False) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour upsampling by 2, cut or filled with zeros at the bottom and right."""
-    up = F.interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
+def _doubled(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """As `models.double`, but filled with zeros where kernels of even side made it too small."""
+    up = double(x, size)
     return F.pad(up, (0, size[1] - up.shape[-1], 0, size[0] - up.shape[-2]))

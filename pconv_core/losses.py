@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import VGG16_Weights, vgg16
 
+from pconv_core.files import read_tensors
 from pconv_core.models import Normalise, check_pair, composite
 
 # Eq. 7; the style weight is that of the second stage and of the paper.
@@ -164,7 +165,7 @@ class InpaintingLoss(nn.Module):
         """
         check_pair(image, mask)
         comp = composite(out, image, mask)
-        f_out, f_comp, f_gt = self._three_features(out, comp, image)
+        f_out, f_comp, f_gt = self.three_features(out, comp, image)
         terms = {
             "valid": self.valid(out, image, mask),
             "hole": self.hole(out, image, mask),
@@ -207,8 +208,10 @@ class InpaintingLoss(nn.Module):
         down = region[..., 1:, :] * region[..., :-1, :] * (comp[..., 1:, :] - comp[..., :-1, :])
         return (across.abs().sum() + down.abs().sum()) / comp.numel()
 
-    def _three_features(self, out, comp, image) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Features of I_out and I_comp in one batch, and of I_gt without gradient."""
+    def three_features(
+        self, out: Tensor, comp: Tensor, image: Tensor
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Features of I_out and I_comp, in one batch, and of I_gt, without gradient."""
         with torch.no_grad():
             f_gt = self.features(image)
         both = [f.chunk(2) for f in self.features(torch.cat([out, comp]))]
@@ -273,9 +276,6 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             "or the path of a state dict"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no common base for what a bad file can raise
+        return read_tensors(path)
+    except ValueError as error:
         raise ValueError(f"{path} is not a state dict that torch can read: {error}") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds a {type(state).__name__}; it should be a state dict")
-    return state

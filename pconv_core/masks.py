@@ -1,7 +1,8 @@
 """Irregular masks at a guaranteed hole ratio: brush strokes, and occlusions as in the paper.
 
-A mask is a pure function of (seed, number).  Either kind is drawn as a map that says in which order
-the pixels become hole; only then is it decided where the hole stops, so that its ratio is exact.
+A mask is a pure function of (seed, number).  Strokes are drawn as a map of the order in which the
+pixels become hole, and stop where the ratio lies in the interval; an occlusion grows by distance
+until it does.
 """
 
 import math

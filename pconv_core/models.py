@@ -196,7 +196,7 @@ class PConvUNet(InpaintingNet):
         for block in self.decoder:
             skip, skip_mask = skips.pop()
             size = skip.shape[-2:]
-            x, mask = block([_double(x, size), skip], [_double(mask, size), skip_mask])
+            x, mask = block([double(x, size), skip], [double(mask, size), skip_mask])
         return self.normalise.inverse(x)
 
 
@@ -247,7 +247,7 @@ class UNet(InpaintingNet):
         skips.pop()
         for block in self.decoder:
             skip = skips.pop()
-            x = block(torch.cat([_double(x, skip.shape[-2:]), skip], dim=1))
+            x = block(torch.cat([double(x, skip.shape[-2:]), skip], dim=1))
         return torch.tanh(self.last(x)) / 2 + 0.5
 
 
@@ -326,7 +326,7 @@ def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.bool(), image, out)
 
 
-def _double(x: Tensor, size: tuple[int, int]) -> Tensor:
+def double(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour upsampling by 2, cropped to `size` where the encoder rounded up."""
     up = F.interpolate(x, scale_factor=2.0, mode="nearest")
     return up[..., : size[0], : size[1]]

@@ -4,7 +4,6 @@ A picture is worked on as it is seen: RGB in [0, 1], turned upright.  What the f
 beside it, so that the repaired picture is written with every known pixel as it was.
 """
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +12,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pconv_core.files import whole
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 # Formats that give back what they were given; JPEG would change known pixels.
 LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
 MAX_PIXELS = 100_000_000
-MIN_SIDE = 1
 _ORIENTATION = 0x0112  # EXIF tag
-_BACK = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
+_TURNED = range(2, 9)  # its values but 1, upright
 
 
 @dataclass
@@ -145,16 +137,11 @@ def write(picture: Picture, path: Path) -> None:
             f"{path} would not keep the known pixels as they are; "
             f"write one of {', '.join(sorted(LOSSLESS))}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
+    with whole(path) as unfinished:
         if picture.pixels.dtype == np.uint16 and picture.pixels.ndim == 3:
             _write_deep_colour(picture, unfinished, suffix)
         else:
             _write(picture, unfinished, suffix)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> np.ndarray:
@@ -200,7 +187,7 @@ def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> 
 def _decode(path: Path, picture: Image.Image) -> Picture:
     exif = picture.getexif()
     orientation = exif.get(_ORIENTATION, 1)
-    orientation = orientation if orientation in _BACK else 1
+    orientation = orientation if orientation in _TURNED else 1
     profile = picture.info.get("icc_profile")
     deep = _read_deep_colour(path, picture)
     if deep is None:
@@ -217,6 +204,8 @@ def _decode(path: Path, picture: Image.Image) -> Picture:
 
 def _in_a_mode_we_keep(picture: Image.Image) -> Image.Image:
     mode = picture.mode
+    if mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose white is unknown")
     if mode in ("L", "RGB", "RGBA") or mode.startswith("I"):
         return picture
     if mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info:
@@ -239,7 +228,7 @@ def _read_deep_colour(path: Path, picture: Image.Image) -> np.ndarray | None:
 
 def _turned(pixels: np.ndarray, orientation: int, upright: bool) -> np.ndarray:
     """Turn an array upright, or back as the file has it."""
-    if orientation not in _BACK:
+    if orientation not in _TURNED:
         return pixels
     turns = {
         2: lambda a: a[:, ::-1],

@@ -7,6 +7,7 @@ python -m pconv_core.pipeline report --profile demo
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -21,6 +22,7 @@ from nbconvert import HTMLExporter
 
 from pconv_core import preflight
 from pconv_core.evaluation import BASELINES
+from pconv_core.files import whole
 from pconv_core.profiles import changed, load_profile
 from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, UNFINISHED_VARIABLE
 
@@ -55,7 +57,9 @@ def run_notebook(
         If something is missing that the run will need, naming all of it.
     """
     settings = changed(load_profile(profile), list(changes))
-    preflight.check(settings)
+    # A profile's relative paths start where its notebooks run.
+    with contextlib.chdir(notebook.parent):
+        preflight.check(settings)
     results = (notebook.parent / settings.results / profile).resolve()
     staging = results / ".staging" / notebook.stem
     shutil.rmtree(staging, ignore_errors=True)
@@ -138,17 +142,16 @@ def write_report(results: Path) -> Path:
     if not paths:
         raise ValueError(f"{results} holds no executed notebook; run `make all` first")
     chapters = [nbformat.read(path, as_version=4) for path in paths]
-    whole = nbformat.v4.new_notebook(metadata=chapters[0].metadata)
-    whole.cells = [cell for chapter in chapters for cell in chapter.cells]
-    for number, cell in enumerate(whole.cells):
+    book = nbformat.v4.new_notebook(metadata=chapters[0].metadata)
+    book.cells = [cell for chapter in chapters for cell in chapter.cells]
+    for number, cell in enumerate(book.cells):
         cell.id = f"cell{number}"  # two chapters may have used one name
     exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
     title = {"metadata": {"name": f"Partial convolutions: {results.name}"}}
-    page, _ = exporter.from_notebook_node(whole, title)
+    page, _ = exporter.from_notebook_node(book, title)
     report = results / "report.html"
-    unfinished = report.with_suffix(".unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    os.replace(unfinished, report)
+    with whole(report) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
     return report
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pconv_core import checkpoints, distributed
 from pconv_core.data import Samples, batches
+from pconv_core.files import whole
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
 
@@ -22,7 +23,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Preempted(Exception):
-    """SIGTERM came, and the training was saved."""
+    """SIGTERM came; the training was saved, if it had a keeper."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,18 @@ class Keeper:
     every : int
         Steps between two saves.
     settings : dict
-        Plain values that decide the run; a checkpoint of others is refused.
+        Plain values that decide the run.
     record : Path, optional
         CSV file of the loss record, renewed with every row.
+    refuse_others : bool
+        Whether a checkpoint of other settings is an error; if not, the run begins anew.
     """
 
     path: Path
     every: int
     settings: dict
     record: Path | None = None
-    refuse_others: bool = True  # a checkpoint of other settings; else it is begun anew
+    refuse_others: bool = True
 
     def load(self, model: nn.Module, optimiser, first_step: int) -> Progress:
         """Go on where the checkpoint was written, or begin at `first_step`."""
@@ -122,10 +125,8 @@ class Keeper:
 
 def write_record(record: pd.DataFrame, path: Path) -> None:
     """Write a loss record as CSV, six decimals."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    record.to_csv(unfinished, index=False, float_format="%.6f")
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        record.to_csv(unfinished, index=False, float_format="%.6f")
 
 
 def train(
@@ -168,7 +169,7 @@ def train(
     FloatingPointError
         If the loss is no longer a number, naming the step, its samples and the last checkpoint.
     Preempted
-        If SIGTERM comes; the run was saved before.
+        If SIGTERM comes to any of the processes; with a keeper, the run was saved before.
     """
     switches = switches or Switches()
     loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
@@ -197,9 +198,11 @@ def train(
                 if keeper is not None:
                     keeper.save_record(progress)
             due = keeper is not None and (progress.step - stage.first_step) % keeper.every == 0
-            if keeper is not None and (due or terminated() or progress.step == last_step):
+            # All processes stop after the same step, or one would wait for the others for ever.
+            stop = distributed.any_of(terminated())
+            if keeper is not None and (due or stop or progress.step == last_step):
                 keeper.save(model, optimiser, progress)
-            if terminated():
+            if stop:
                 raise Preempted(_preempted(progress.step, keeper))
     model.eval()
     return pd.DataFrame(progress.rows)

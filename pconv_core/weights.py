@@ -1,10 +1,9 @@
-"""From a file of weights to a network that inpaints: ours, the shipped ones, other people's."""
+"""From a file of weights to a network that inpaints: this project's, or other people's."""
 
 from pathlib import Path
 
-import torch
-
 from pconv_core import checkpoints, foreign
+from pconv_core.files import read_tensors
 from pconv_core.models import InpaintingNet, build_model
 
 
@@ -25,13 +24,9 @@ def load_network(path: Path) -> InpaintingNet:
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}")
     try:
-        # Without pickled code: a file from elsewhere cannot run anything.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no common base for what a bad file can raise
-        why = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} is not a checkpoint, or damaged ({why})") from None
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds a {type(state).__name__}; it should be a checkpoint")
+        state = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a checkpoint, or damaged ({error})") from None
     if state.get("format") == checkpoints.FORMAT:
         return _ours(path, state)
     for inner in ("state_dict", "model", "net", "generator"):

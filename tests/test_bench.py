@@ -86,7 +86,7 @@ def test_figure(tmp_path):
 def test_some_rows_are_renewed_and_the_others_stay(tmp_path, monkeypatch):
     path = bench.run(tmp_path, minutes=0)
     before = pd.read_csv(path)
-    monkeypatch.setattr(bench, "test_set", lambda: {"seconds": 1.5, "pairs": 1})
+    monkeypatch.setattr(bench, "mask_test_set", lambda: {"seconds": 1.5, "pairs": 1})
     before["seconds"] = before["pairs"] = float("nan")
     before.to_csv(path, index=False)
     bench.run(tmp_path, minutes=1, only="masks: test set")

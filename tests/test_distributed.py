@@ -38,13 +38,41 @@ with distributed.group():
         torch.save({"model": net.state_dict(), "record": record.to_dict("list")}, path)
 """
 
+# The second process gets the notice, as it draws a sample of step 3.
+TERMINATED = """
+import os
+import signal
+from pconv_core import distributed
+from pconv_core.data import Samples, embedded
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import build_model
+from pconv_core.training import Preempted, Stage, train
+
+
+class Notified(Samples):
+    def __getitem__(self, number):
+        if distributed.rank() == 1 and number == 3 * 4 + 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(number)
+
+
+with distributed.group():
+    net = build_model("pconv", 64, 4, seed=0)
+    loss = InpaintingLoss(VGGFeatures("random", 0.0625))
+    stage = Stage("s", 0, 9, 1e-3, 120.0)
+    try:
+        train(net, loss, Notified(embedded("train"), 64, seed=1), stage, 2, 5, workers=0)
+    except Preempted as notice:
+        print(distributed.rank(), notice, flush=True)
+"""
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     (folder / "script.py").write_text(SCRIPT)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for count, start in ((1, []), (2, torchrun)):
+    for count, start in ((1, ()), (2, TORCHRUN)):
         arguments = [folder / "script.py", folder / f"{count}.pt", STEPS, 8 // count]
         command = [sys.executable, *start, *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -65,6 +93,15 @@ def test_the_record_is_of_the_whole_batch(results):
     assert one["step"] == two["step"] == [5, 10, 15, 20]
     for name in ("total", "valid", "hole", "perceptual", "style_out", "style_comp", "tv"):
         assert one[name] == pytest.approx(two[name], rel=1e-4)
+
+
+def test_all_processes_stop_after_the_step_in_which_one_got_the_notice(tmp_path):
+    (tmp_path / "script.py").write_text(TERMINATED)
+    command = [sys.executable, *TORCHRUN, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    notice = "terminated after step 4; it was not to be saved"
+    assert sorted(done.stdout.splitlines()) == [f"0 {notice}", f"1 {notice}"]
 
 
 def test_norm_of_one_process_is_torchs(monkeypatch):

@@ -62,6 +62,12 @@ def check_known(before, after, hole):
     assert not np.array_equal(after[hole], before[hole])
 
 
+def test_pixels_without_a_known_white_are_refused(tmp_path):
+    Image.fromarray(np.ones((40, 40), np.float32)).save(tmp_path / "in.tif")
+    with pytest.raises(ValueError, match=r"in\.tif .*floating-point numbers, whose white is"):
+        pictures.read(tmp_path / "in.tif")
+
+
 @pytest.mark.parametrize("kind", ["L", "RGB", "RGBA", "P", "I;16", "1"])
 def test_known_pixels_come_back_bit_for_bit(checkpoint, tmp_path, kind):
     hole = hole_in()

@@ -68,6 +68,17 @@ def test_a_notebook_that_fails_names_the_cell_and_publishes_nothing(notebook, tm
     assert "ZeroDivisionError" in message
 
 
+def test_relative_folders_start_where_the_notebooks_run(notebook, tmp_path):
+    path = notebook("import pathlib; assert pathlib.Path(pretrain_photos).is_dir()")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").touch()
+    run = ["run", str(path), "--set", "pretrain_photos=../photos"]
+    assert pipeline.main(run) == 0
+    photos.rename(tmp_path / "notebooks" / "photos")
+    assert pipeline.main(run) == 2
+
+
 def test_bad_calls(notebook, tmp_path, capsys):
     notebook()
     assert pipeline.main(["run", "notebooks/none.ipynb"]) == 2

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from pconv_core import training
 from pconv_core.profiles import from_settings, load_profile
 from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, Study, compare, label
 
@@ -68,6 +69,28 @@ def test_network_is_trained_once(study, monkeypatch):
     monkeypatch.setattr(Study, "train", lambda *_: pytest.fail("trained again"))
     again = s.network("pconv", 48, "stage1")
     assert all(a.equal(b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+def test_a_run_that_was_cut_off_ends_with_the_bytes_of_an_undisturbed_one(study, monkeypatch):
+    def files(s):
+        s.log("pconv", 48)
+        return {p.relative_to(s.root): p.read_bytes() for p in s.root.rglob("*") if p.is_file()}
+
+    expected = files(study("a"))
+    ends = {1, 3, 5, 6}  # steps, of all three stages
+    whole_check = training._check_number
+
+    def cut_off(total, step, *rest):
+        if step in ends:
+            ends.remove(step)
+            raise KeyboardInterrupt
+        whole_check(total, step, *rest)
+
+    monkeypatch.setattr(training, "_check_number", cut_off)
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            study("b", checkpoint_every=1).log("pconv", 48)
+    assert files(study("b", checkpoint_every=1)) == expected
 
 
 def test_checkpoint_of_other_settings_is_not_used(study, monkeypatch):

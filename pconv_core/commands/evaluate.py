@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from pconv_core import evaluation, inpainting, pictures, weights
+from pconv_core.files import whole
 from pconv_core.masks import BINS
 
 
@@ -50,10 +51,8 @@ def _run(given) -> None:
         mask = masks[number % len(masks)]
         rows.append(_measure(net, path, mask, given.size, given.mask_hole))
     table = _with_means(pd.DataFrame(rows))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = given.out.with_name(f"{given.out.name}.unfinished")
-    table.to_csv(unfinished, index=False, float_format="%.4f")
-    unfinished.replace(given.out)
+    with whole(given.out) as unfinished:
+        table.to_csv(unfinished, index=False, float_format="%.4f")
     mean = table.iloc[-1]
     print(
         f"{len(rows)} pictures: I_comp {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, "
@@ -75,10 +74,8 @@ def _pictures(folder: Path) -> list[Path]:
 def _measure(net, path: Path, mask: Path, size: int | None, mask_hole: str) -> dict:
     hole = pictures.read_hole(mask, None, mask_hole)
     truth = pictures.read(path).rgb()
-    if size is not None:
-        truth, hole = _middle(truth, size), _middle(hole.astype(np.uint8), size) > 0
-    elif truth.shape[:2] != hole.shape:
-        truth = _fitted(truth, hole.shape)
+    shape = hole.shape if size is None else (size, size)
+    truth, hole = _fitted(truth, shape), _fitted(hole.astype(np.uint8), shape) > 0
     if hole.all() or not hole.any():
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
     out = inpainting.fill(net, truth, hole)
@@ -96,14 +93,11 @@ def _measure(net, path: Path, mask: Path, size: int | None, mask_hole: str) -> d
     }
 
 
-def _middle(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The middle square, resized; masks by the nearest pixel, so that they stay 0 or 1."""
-    return _fitted(pixels, (size, size))
-
-
 def _fitted(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Cut the largest middle part of the wanted proportions and resize it."""
+    """Cut the largest middle part of the wanted proportions and resize it, masks to 0 and 1."""
     height, width = pixels.shape[:2]
+    if (height, width) == shape:
+        return pixels
     scale = min(height / shape[0], width / shape[1])
     tall, broad = (max(1, round(scale * side)) for side in shape)
     top, left = (height - tall) // 2, (width - broad) // 2
