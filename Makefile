@@ -47,9 +47,10 @@ $(DONE)/04_finetune_coco.ipynb: $(DONE)/03_pretrain_stage2.ipynb
 $(DONE)/05_size_study_224_vs_256.ipynb: $(DONE)/04_finetune_coco.ipynb
 $(DONE)/06_loss_curves.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
 $(DONE)/07_psnr_table.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
+$(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 
 # It tells of all machines that were measured.
-$(DONE)/10_benchmarks.ipynb: $(wildcard results/bench/*.csv)
+$(DONE)/10_benchmarks.ipynb: $(wildcard results/bench/*.csv results/bench/steps/*.csv)
 
 notebooks:  ## run the study anew and store its outputs in notebooks/, results/ and the README
 	@test $(PROFILE) = demo || { echo "error: notebooks/ holds the demo's outputs, not $(PROFILE)'s"; exit 2; }
@@ -63,7 +64,7 @@ report: all  ## join PROFILE's executed notebooks into results/PROFILE/report.ht
 # What `make test` does in small: kills, malformed files, a large folder, a long training.
 stress: $(READY)  ## the long tests in full: 20 kills, 2,000 malformed files, 200,000 photographs
 	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 $(BIN)/python -m pytest \
-	    tests/test_resume.py tests/test_inpaint.py tests/test_listing.py tests/test_memory.py
+	    tests/test_resume.py tests/test_fuzz.py tests/test_listing.py tests/test_memory.py
 
 bench: $(READY)  ## measure this machine: results/bench/MACHINE.csv and a figure, 20 minutes
 	$(BIN)/python -m pconv_core bench

@@ -47,14 +47,17 @@ class TextbookPartialConv2d(nn.Conv2d):
         wide = [m.expand_as(p) for m, p in zip(masks, parts, strict=True)]
         x, mask = torch.cat(list(parts), 1), torch.cat(wide, 1)
         y = super().forward(x * mask)
-        with torch.no_grad():
-            ones = torch.ones_like(self.weight)
-            known = F.conv2d(mask, ones, None, self.stride, self.padding, self.dilation)
-            new_mask = known.clamp(0, 1)
-            ratio = ones[0].numel() / (known + 1e-8) * new_mask
+        ratio, new_mask = self._rescaling(mask)
         bias = y.new_zeros(1) if self.bias is None else self.bias
         bias = bias.view(1, -1, 1, 1)
         return ((y - bias) * ratio + bias) * new_mask, new_mask
+
+    @torch.no_grad()
+    def _rescaling(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        ones = torch.ones_like(self.weight)
+        known = F.conv2d(mask, ones, None, self.stride, self.padding, self.dilation)
+        new_mask = known.clamp(0, 1)
+        return ones[0].numel() / (known + 1e-8) * new_mask, new_mask
 
     @staticmethod
     def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
@@ -114,7 +117,7 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> P
     ValueError
         If no benchmark begins so, or this machine has no table yet to renew rows in.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = machine.device()
     deadline = time.monotonic() + 60 * minutes
     rows = []
     path = out / f"{machine.name(device)}.csv"
@@ -176,16 +179,14 @@ def _main_cells(device: torch.device) -> Iterator[Cell]:
 
 
 def _grid(device: torch.device) -> Iterator[Cell]:
-    """All combinations, large batches last; on a CPU at a quarter of the width."""
+    """All combinations; on a CPU at a quarter of the width, and what it is slow at last."""
     base = 64 if device.type == "cuda" else 16
     batches = list(product((128, 256, 512), (1, 4, 16)))
-    for large in (False, True):
+    # Few CPUs have bfloat16 arithmetic, so that it takes ten times as long on the others.
+    for precision, large, compiled in product(PRECISIONS, (False, True), (False, True)):
         chosen = [(s, b) for s, b in batches if (b * s**2 > 4 * 256**2) is large]
-        for (compiled, precision), (size, batch) in product(
-            product((False, True), PRECISIONS), chosen
-        ):
-            for phase in ("training", "inference"):
-                yield Cell("PConvUNet", "ConvUNet", phase, batch, size, base, precision, compiled)
+        for (size, batch), phase in product(chosen, ("training", "inference")):
+            yield Cell("PConvUNet", "ConvUNet", phase, batch, size, base, precision, compiled)
 
 
 def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
@@ -218,8 +219,10 @@ def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
 
 def compare_networks(cell: Cell, device: torch.device, pairs: int) -> dict:
     """Time two networks of the same weights against each other, and their peak memory."""
-    image, mask = _batch(cell.batch, cell.size, device)
-    steps = [_step(NETWORKS[name], cell, image, mask) for name in (cell.subject, cell.reference)]
+    image, mask = random_batch(cell.batch, cell.size, device)
+    steps = [
+        network_step(NETWORKS[name], cell, image, mask) for name in (cell.subject, cell.reference)
+    ]
     row = alternate(*steps, pairs, device)
     row["memory_mib"] = machine.peak_memory(steps[0], device)
     row["reference_memory_mib"] = machine.peak_memory(steps[1], device)
@@ -228,7 +231,8 @@ def compare_networks(cell: Cell, device: torch.device, pairs: int) -> dict:
     return row
 
 
-def _step(kind: type[InpaintingNet], cell: Cell, image: Tensor, mask: Tensor) -> Callable:
+def network_step(kind: type[InpaintingNet], cell: Cell, image: Tensor, mask: Tensor) -> Callable:
+    """Make a network of a kind and return what is to be timed: one step of the cell's phase."""
     torch.manual_seed(0)
     net = kind(levels=_LEVELS, base_channels=cell.base_channels)
     net = net.to(image.device, memory_format=torch.channels_last)
@@ -259,7 +263,7 @@ def step_with_loss(device, pairs, batch, size, base_channels, precision) -> dict
 
     What is left out is VGG-16, so its share of a step is 1 - 1 / ratio.
     """
-    image, mask = _batch(batch, size, device)
+    image, mask = random_batch(batch, size, device)
     net = PConvUNet(_LEVELS, base_channels).to(device)
     optimiser = torch.optim.Adam(net.parameters())
     loss = InpaintingLoss(VGGFeatures("random")).to(device)
@@ -288,7 +292,7 @@ def vgg_passes(device, pairs, batch, size) -> dict:
     Usual: three passes one after another, the ground truth's too with gradient, weights not
     frozen, rows first in memory.  Ours: `InpaintingLoss`.
     """
-    image, mask = _batch(batch, size, device)
+    image, mask = random_batch(batch, size, device)
     out = (image + 0.1 * torch.rand_like(image)).requires_grad_()
     comp = torch.where(mask.bool(), image, out)
     ours = InpaintingLoss(VGGFeatures("random")).to(device, memory_format=torch.channels_last)
@@ -314,7 +318,7 @@ def vgg_passes(device, pairs, batch, size) -> dict:
 def one_photograph(device, size: int, pairs: int) -> dict:
     """Time the inpainting of one square photograph."""
     net = PConvUNet(_LEVELS, 64).to(device, memory_format=torch.channels_last).eval().folded()
-    image, mask = _batch(1, size, device)
+    image, mask = random_batch(1, size, device)
 
     def inpaint():
         with torch.no_grad():
@@ -326,7 +330,8 @@ def one_photograph(device, size: int, pairs: int) -> dict:
     return row
 
 
-def _batch(batch: int, size: int, device) -> tuple[Tensor, Tensor]:
+def random_batch(batch: int, size: int, device) -> tuple[Tensor, Tensor]:
+    """Images of noise (N, 3, size, size) and masks of all hole ratios (N, 1, size, size)."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(batch, 3, size, size, generator=generator)
     mask = np.stack([random_mask(size, border=k % 2 == 0, number=k) for k in range(batch)])

@@ -75,7 +75,8 @@ def read_photo(path: Path, least: float | None = None) -> np.ndarray:
         If the file is missing or no picture that Pillow can read.
     """
     try:
-        with Image.open(path) as picture:
+        # Not by its path: Pillow maps some TIFFs into memory then, and garbles turned ones.
+        with open(path, "rb") as file, Image.open(file) as picture:
             if least is not None:
                 picture.draft(None, (math.ceil(least),) * 2)
             return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))

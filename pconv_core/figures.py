@@ -23,6 +23,7 @@ COLOURS = {
     "Telea": "#000000",
 }
 MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
+SHARE_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#BBBBBB", "#D55E00")
 STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
 TERM_LABELS = {
     "valid": r"valid  $L_{valid}$",
@@ -249,6 +250,37 @@ def benchmark(table: pd.DataFrame) -> Figure:
             axis.xaxis.set_minor_formatter(NullFormatter())
             _plain_log_axis(axis)
         figure.suptitle(table["machine"].iloc[0], fontsize=10)
+    plt.close(figure)
+    return figure
+
+
+def time_shares(table: pd.DataFrame) -> Figure:
+    """Bars of where a training step's time goes: a network each, its operations side by side.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `time_shares.measure` makes it.
+    """
+    wide = table.pivot_table("milliseconds", "network", "operation", sort=False).iloc[::-1]
+    palette = dict(zip(wide.columns, SHARE_COLOURS, strict=True))
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(WIDTH, 2.8))
+        left = np.zeros(len(wide))
+        for operation, milliseconds in wide.items():
+            seconds = milliseconds.to_numpy() / 1000
+            colour = palette[operation]
+            axis.barh(wide.index, seconds, 0.6, left, color=colour, label=operation)
+            left += seconds
+        axis.set(xlabel="seconds of a training step")
+        axis.grid(axis="y", visible=False)
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        first = table.iloc[0]
+        figure.suptitle(
+            f"{first['machine']}: {first['batch']} images of {first['size']} px, "
+            f"{first['base_channels']} channels, eager, float32",
+            fontsize=10,
+        )
     plt.close(figure)
     return figure
 

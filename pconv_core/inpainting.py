@@ -1,6 +1,7 @@
 """One photograph of any size in, the repaired one out, at native resolution."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -79,6 +80,12 @@ def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     out = net(image.contiguous(memory_format=torch.channels_last), mask)
     out = out[0, :, : hole.shape[0], : hole.shape[1]].clamp(0, 1)
     return out.permute(1, 2, 0).float().cpu().numpy()
+
+
+def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
+    """Raise ValueError, naming both files, if a network gave NaN or infinity."""
+    if not np.isfinite(result).all():
+        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")
 
 
 def _at_least(x: Tensor, side: int) -> Tensor:

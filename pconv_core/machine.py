@@ -11,6 +11,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 
+def device() -> torch.device:
+    """The GPU, if there is one, or else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def describe(device: torch.device) -> str:
     """Say what was measured on: processor or GPU, threads, torch."""
     if device.type == "cuda":

@@ -21,7 +21,7 @@ BORDER_MARGIN = 50 / 512
 MIN_MASK_SIZE = 8
 
 KINDS = ("strokes", "occlusion")
-_NEAR = 0.015  # of all pixels: a hole this near to its random ratio may stop
+_NEAR = 0.025  # of all pixels: a hole this near to its random ratio may stop
 
 
 def random_mask(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pconv_core.files import whole
@@ -98,7 +99,8 @@ def read(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         with warnings.catch_warnings():
             # Pillow warns of large pictures; our own limit speaks for itself.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            # Not by its path: Pillow maps some TIFFs into memory then, and garbles turned ones.
+            with open(path, "rb") as file, Image.open(file) as picture:
                 width, height = picture.size
                 if width * height > max_pixels:
                     raise ValueError(
@@ -186,7 +188,8 @@ def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> 
 
 def _decode(path: Path, picture: Image.Image) -> Picture:
     exif = picture.getexif()
-    orientation = exif.get(_ORIENTATION, 1)
+    # Before the pixels are read: Pillow turns a TIFF upright then, and forgets how it was.
+    exif_bytes, orientation = exif.tobytes() if exif else None, exif.get(_ORIENTATION, 1)
     orientation = orientation if orientation in _TURNED else 1
     profile = picture.info.get("icc_profile")
     deep = _read_deep_colour(path, picture)
@@ -199,7 +202,7 @@ def _decode(path: Path, picture: Image.Image) -> Picture:
         pixels = deep
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels = np.rint(pixels.astype(np.float64).clip(0, 65535)).astype(np.uint16)
-    return Picture(path, pixels, exif.tobytes() if exif else None, profile, orientation)
+    return Picture(path, pixels, exif_bytes, profile, orientation)
 
 
 def _in_a_mode_we_keep(picture: Image.Image) -> Image.Image:
@@ -222,8 +225,9 @@ def _read_deep_colour(path: Path, picture: Image.Image) -> np.ndarray | None:
         return None
     code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
     pixels = cv2.cvtColor(pixels, code)
-    orientation = picture.getexif().get(_ORIENTATION, 1)
-    return _turned(pixels, orientation, upright=True)
+    if picture.format == "TIFF":
+        return pixels  # OpenCV turns a TIFF upright, and no other file
+    return _turned(pixels, picture.getexif().get(_ORIENTATION, 1), upright=True)
 
 
 def _turned(pixels: np.ndarray, orientation: int, upright: bool) -> np.ndarray:
@@ -257,11 +261,31 @@ def _write(picture: Picture, path: Path, suffix: str) -> None:
 
 
 def _write_deep_colour(picture: Picture, path: Path, suffix: str) -> None:
-    """16-bit colour: OpenCV writes it, upright, as its files hold no orientation."""
+    """16-bit colour, which Pillow cannot write: by OpenCV as PNG, by tifffile as TIFF."""
     if suffix not in (".png", ".tif", ".tiff"):
         raise ValueError(f"{suffix} holds 8 bits only; write 16-bit pictures as .png or .tif")
-    code = cv2.COLOR_RGBA2BGRA if picture.pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    done, data = cv2.imencode(suffix, cv2.cvtColor(picture.pixels, code))
+    pixels = _turned(picture.pixels, picture.orientation, upright=False)
+    alpha = pixels.shape[2] == 4
+    if suffix != ".png":
+        orientation = (_ORIENTATION, "H", 1, picture.orientation, True)
+        tifffile.imwrite(
+            path,
+            pixels,
+            photometric="rgb",
+            extrasamples=["unassalpha"] if alpha else None,
+            iccprofile=picture.profile,
+            extratags=[orientation],
+            metadata=None,
+            software=False,
+        )
+        return
+    described = {
+        cv2.IMAGE_METADATA_EXIF: (picture.exif or b"").removeprefix(b"Exif\0\0"),
+        cv2.IMAGE_METADATA_ICCP: picture.profile or b"",
+    }
+    kept = {kind: np.frombuffer(data, np.uint8) for kind, data in described.items() if data}
+    colours = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if alpha else cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencodeWithMetadata(suffix, colours, list(kept), list(kept.values()))
     if not done:
         raise OSError(f"OpenCV cannot encode {path}")
     path.write_bytes(data.tobytes())

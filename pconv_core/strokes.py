@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 NEVER = 255  # the time of a pixel that the brush does not reach
-_STAMPS = (14, 36)  # fewest and most brush positions of a short walk
-_MORE_STAMPS = 24  # of one that covers all, so that large holes are no less irregular
+_STAMPS = (18, 44)  # fewest and most brush positions of a short walk
+_MORE_STAMPS = 30  # of one that covers all, so that large holes are no less irregular
 _STROKES = 6  # most strokes of a walk
 _CROP = 1.25  # side of the box that is walked over that of the image, with border
 _OVERLAP = 2.8  # area that a walk is planned to cover, over what is wanted
@@ -65,9 +65,9 @@ def covered(times: np.ndarray, time: int) -> int:
 
 def _walk(size, margin, share, first, rng) -> tuple[np.ndarray, np.ndarray]:
     """One walk of several strokes, its times counted from `first`: (times, centres)."""
-    random = rng.random(4)
+    random = rng.random(4).tolist()
     stamps = _STAMPS[0] + random[0] * (_STAMPS[1] - _STAMPS[0]) + share * _MORE_STAMPS
-    stamps = min(int(stamps), NEVER - first)
+    stamps = min(int(stamps if first == 0 else stamps / 2), NEVER - first)
     inner = np.array([size[1] - 2 * margin, size[0] - 2 * margin], dtype=float)
     # n stamps of radius r, a step of 1.65 r each, leave 3.3 n r^2, less what they cross again.
     # Where it must not leave the box it crosses itself more.

@@ -90,7 +90,7 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--lr", "0.5"], "checkpoint of another run (learning_rate 0.004 instead of 0.5)"),
+        (["--lr", "0.5"], "checkpoint of another run (learning_rate 0.002 instead of 0.5)"),
         (["--model", "unet"], "model 'pconv' instead of 'unet'"),
     ],
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pconv_core import bench, figures
+from pconv_core import bench, figures, machine, time_shares
+from pconv_core.files import whole
 
 
 def add(commands) -> None:
@@ -13,14 +14,15 @@ def add(commands) -> None:
         "bench",
         help="measure what the mask costs, and how fast everything else is",
         description="Time the networks, the loss, the masks and the loading on this machine (the "
-        "GPU, if there is one) and write MACHINE.csv and MACHINE.png.",
+        "GPU, if there is one) and write MACHINE.csv, MACHINE.png, and steps/MACHINE.csv, the "
+        "profile of a training step.",
     )
     command.add_argument("--out", default="results/bench", metavar="DIR", type=Path)
     command.add_argument(
         "--minutes",
         type=float,
-        default=18,
-        help="what has not begun by then is listed as not measured (default 18)",
+        default=17,
+        help="what has not begun by then is listed as not measured (default 17)",
     )
     command.add_argument("--pairs", type=int, default=bench.PAIRS, help="timings of each side")
     command.add_argument(
@@ -32,6 +34,15 @@ def add(commands) -> None:
 def _run(given) -> None:
     if given.pairs < 1:
         raise ValueError(f"--pairs is {given.pairs}; it should be at least 1")
+    if not given.only:
+        _profile(given.out / "steps")
     path = bench.run(given.out, given.minutes, given.pairs, given.only)
     figures.save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
     print(f"{path} and {path.with_suffix('.png').name} written")
+
+
+def _profile(folder: Path) -> None:
+    device = machine.device()
+    table = time_shares.measure(device)
+    with whole(folder / f"{machine.name(device)}.csv") as unfinished:
+        table.to_csv(unfinished, index=False, float_format="%.2f")

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from pconv_core import evaluation, inpainting, pictures, weights
+from pconv_core import evaluation, inpainting, machine, pictures, weights
 from pconv_core.files import whole
 from pconv_core.masks import BINS
 
@@ -44,12 +44,12 @@ def _run(given) -> None:
         raise ValueError(f"--out is {given.out}; it should end in .csv")
     images, masks = _pictures(given.images), _pictures(given.masks)
     net = weights.load_network(given.checkpoint)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = machine.device()
     net = net.folded().to(device, memory_format=torch.channels_last)
     rows = []
     for number, path in enumerate(tqdm(images, desc="evaluate", unit="picture", leave=False)):
         mask = masks[number % len(masks)]
-        rows.append(_measure(net, path, mask, given.size, given.mask_hole))
+        rows.append(_measure(net, given.checkpoint, path, mask, given.size, given.mask_hole))
     table = _with_means(pd.DataFrame(rows))
     with whole(given.out) as unfinished:
         table.to_csv(unfinished, index=False, float_format="%.4f")
@@ -71,7 +71,7 @@ def _pictures(folder: Path) -> list[Path]:
     return found
 
 
-def _measure(net, path: Path, mask: Path, size: int | None, mask_hole: str) -> dict:
+def _measure(net, checkpoint: Path, path: Path, mask: Path, size: int | None, mask_hole) -> dict:
     hole = pictures.read_hole(mask, None, mask_hole)
     truth = pictures.read(path).rgb()
     shape = hole.shape if size is None else (size, size)
@@ -79,6 +79,7 @@ def _measure(net, path: Path, mask: Path, size: int | None, mask_hole: str) -> d
     if hole.all() or not hole.any():
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
     out = inpainting.fill(net, truth, hole)
+    inpainting.check_numbers(out, checkpoint, path)
     comp = np.where(hole[..., None], out, truth)
     of_out = evaluation.metrics(out, truth)
     ratio = float(hole.mean())

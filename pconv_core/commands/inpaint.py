@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from pconv_core import inpainting, pictures, weights
+from pconv_core import inpainting, machine, pictures, weights
 
 _LARGE_HOLE = 0.8
 
@@ -54,7 +53,7 @@ def add(commands) -> None:
 
 def _run(given) -> None:
     net = weights.load_network(given.checkpoint)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = machine.device()
     net = net.folded().to(device, memory_format=torch.channels_last)
     if not given.image.is_dir():
         _repair(net, given.checkpoint, given.image, given.mask, given.out, given.mask_hole)
@@ -122,6 +121,5 @@ def _repair(net, checkpoint: Path, image: Path, mask: Path | None, out: Path, ma
     if hole.all():
         raise ValueError(f"{image} is hole all over; some of it should be known")
     filled = inpainting.inpaint(net, picture.rgb(), hole)
-    if not np.isfinite(filled).all():
-        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")
+    inpainting.check_numbers(filled, checkpoint, image)
     pictures.write(picture.filled(filled, hole), out)
