@@ -7,13 +7,13 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 RESULTS := results/$(PROFILE)
 DONE    := $(RESULTS)/notebooks
-# Folders of photographs instead of the profile's.
+# Folders of photographs instead of the profile's, and other settings: SET="seed=1 batch_size=8".
 SETTINGS := $(if $(PLACES365),--set pretrain_photos=places365:$(abspath $(PLACES365)) --set test_photos=places365:$(abspath $(PLACES365))) \
             $(if $(COCO),--set finetune_photos=coco2014:$(abspath $(COCO))) \
             $(if $(PRETRAIN),--set pretrain_photos=$(abspath $(PRETRAIN))) \
             $(if $(FINETUNE),--set finetune_photos=$(abspath $(FINETUNE))) \
             $(if $(TEST),--set test_photos=$(abspath $(TEST))) \
-            $(if $(RECIPE),--set recipe=$(RECIPE))
+            $(if $(RECIPE),--set recipe=$(RECIPE)) $(foreach setting,$(SET),--set $(setting))
 CORE    := $(wildcard pconv_core/*.py) pconv_core/published.csv \
            pconv_core/profiles/__init__.py pconv_core/profiles/$(PROFILE).yaml
 NAMES   := $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))
@@ -61,9 +61,10 @@ notebooks:  ## run the study anew and store its outputs in notebooks/, results/ 
 report: all  ## join PROFILE's executed notebooks into results/PROFILE/report.html
 	$(BIN)/python -m pconv_core.pipeline report --profile $(PROFILE)
 
-# What `make test` does in small: kills, malformed files, a large folder, a long training.
-stress: $(READY)  ## the long tests in full: 20 kills, 2,000 malformed files, 200,000 photographs
-	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 $(BIN)/python -m pytest \
+# What `make test` does in small: kills, malformed files (2,000 for each command), a large folder,
+# a long training, a large photograph.
+stress: $(READY)  ## the long tests in full: 20 kills, 4,000 malformed files, 200,000 photographs
+	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 $(BIN)/python -m pytest \
 	    tests/test_resume.py tests/test_fuzz.py tests/test_listing.py tests/test_memory.py
 
 bench: $(READY)  ## measure this machine: results/bench/MACHINE.csv and a figure, 20 minutes

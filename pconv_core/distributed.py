@@ -5,6 +5,8 @@ whole batch, so N processes do what one does with an N-fold batch.
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +43,21 @@ def group() -> Iterator[torch.device]:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def launch(count: int, module: str, *arguments: object) -> None:
+    """Run a module in `count` processes that train together, and wait for them: torchrun.
+
+    Raises
+    ------
+    RuntimeError
+        If one of them fails; what it said went to standard error.
+    """
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, f"--nproc-per-node={count}", "-m", module, *map(str, arguments)]
+    code = subprocess.run(command).returncode
+    if code != 0:
+        raise RuntimeError(f"{module} in {count} processes ended with exit code {code}")
 
 
 def wrap(model: nn.Module) -> nn.Module:

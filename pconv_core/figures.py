@@ -47,7 +47,7 @@ STYLE = {
 
 def save(figure: Figure, path: Path) -> Figure:
     """Write a figure as PNG, the same bytes for the same figure, and return it."""
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
     return figure
 
 

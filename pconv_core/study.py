@@ -1,5 +1,6 @@
 """One run of the study: its folders, its networks, and the comparison with the committed run."""
 
+import json
 import os
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from pconv_core import data, evaluation, figures
+from pconv_core import data, distributed, evaluation, figures
 from pconv_core.checkpoints import load_weights, save_weights
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import BINS
@@ -138,7 +139,8 @@ class Study:
     def train(self, model: str, size: int, stage: str) -> InpaintingNet:
         """Train one network through one stage, from the end of the stage before it.
 
-        Writes the loss record to logs/ and the weights to checkpoints/.
+        Writes the loss record to logs/ and the weights to checkpoints/.  If the profile asks for
+        several processes, they are started, and waited for.
 
         Parameters
         ----------
@@ -146,8 +148,18 @@ class Study:
         size : int
             Training size in pixels.
         stage : {"stage1", "stage2", "finetune"}
+
+        Raises
+        ------
+        RuntimeError
+            If one of several processes fails.
         """
         p = self.profile
+        if p.processes != distributed.processes():
+            distributed.launch(
+                p.processes, "pconv_core.stage_worker", json.dumps(p.settings()), model, size, stage
+            )
+            return self.network(model, size, stage)
         position = STAGES.index(stage)
         if position == 0:
             net = build_model(model, size, p.base_channels, p.seed)
@@ -161,15 +173,17 @@ class Study:
             self.stage(stage),
             p.batch_size,
             p.record_every,
+            workers=_loader_processes(),
             switches=Switches(
                 p.channels_last, p.precision, p.compiled, self.device.type == "cuda", p.accumulate
             ),
             keeper=keeper,
         )
-        write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
-        settings = self._trained_with(model, size, stage)
-        save_weights(self._new("checkpoints", f"{model}{size}_{stage}.pt"), net, settings)
-        keeper.forget()
+        if distributed.rank() == 0:
+            write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
+            settings = self._trained_with(model, size, stage)
+            save_weights(self._new("checkpoints", f"{model}{size}_{stage}.pt"), net, settings)
+            keeper.forget()
         return net
 
     def network(self, model: str, size: int, stage: str) -> InpaintingNet:
@@ -290,6 +304,11 @@ class Study:
         """This run's file, or else the one in results/PROFILE."""
         path = self.output / kind / file
         return path if path.exists() else self.root / kind / file
+
+
+def _loader_processes() -> int:
+    """One on two cores, more where a GPU waits for them; they cannot change what is seen."""
+    return max(1, min(8, (os.cpu_count() or 1) // 2))
 
 
 def label(model: str, size: int) -> str:

@@ -139,6 +139,7 @@ def train(
     workers: int = 1,
     switches: Switches | None = None,
     keeper: Keeper | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """Train `model` in place through one stage with Adam.
 
@@ -157,6 +158,9 @@ def train(
     keeper : Keeper, optional
         Saves the run and lets it go on; weights, record and tables are then, on one machine, those
         of a run that was never cut off.
+    watch : callable, optional
+        Called by the first process with the step after each row of the record; see
+        `preview.Preview`.
 
     Returns
     -------
@@ -197,6 +201,8 @@ def train(
                 _add_row(progress, stage, bar)
                 if keeper is not None:
                     keeper.save_record(progress)
+                if watch is not None and distributed.rank() == 0:
+                    watch(progress.step)
             due = keeper is not None and (progress.step - stage.first_step) % keeper.every == 0
             # All processes stop after the same step, or one would wait for the others for ever.
             stop = distributed.any_of(terminated())

@@ -17,6 +17,8 @@ from pconv_core.models import build_model
 FUZZ = int(os.environ.get("PCONV_FUZZ", "150"))
 SEED = int(os.environ.get("PCONV_FUZZ_SEED", "0"))
 SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}
+# Of what Pillow makes of malformed tags.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 
 def damaged(rng, kind):

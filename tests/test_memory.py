@@ -1,8 +1,14 @@
-"""A training process must not grow."""
+"""A training process must not grow, nor inpainting with the photograph."""
 
 import os
 import subprocess
 import sys
+
+import numpy as np
+from PIL import Image
+
+from pconv_core import checkpoints
+from pconv_core.models import build_model
 
 STEPS = int(os.environ.get("PCONV_LONG", "240"))
 
@@ -31,3 +37,34 @@ def test_memory_of_a_training_process_is_flat():
     )
     early, late = map(int, done.stdout.split())  # KiB, the peaks so far
     assert late - early < 12 * 1024
+
+
+# `make stress` sets 12.
+MEGAPIXELS = float(os.environ.get("PCONV_MEGAPIXELS", "2"))
+INPAINT = """
+import resource, sys
+from pconv_core.__main__ import main
+
+code = main(["inpaint", *sys.argv[1:]])
+print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_large_photograph_in_four_gigabytes(tmp_path):
+    """The paper's network, holes all over: 12 megapixels may take 4 GB."""
+    settings = {"model": "pconv", "size": 256, "base_channels": 64}
+    checkpoints.save_weights(tmp_path / "net.pt", build_model("pconv", 256, 64, 0), settings)
+    height = round((MEGAPIXELS * 1e6 * 3 / 4) ** 0.5)
+    shape = (height, height * 4 // 3)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(tmp_path / "in.png")
+    known = np.full(shape, 255, np.uint8)
+    known[::9] = 0
+    Image.fromarray(known).save(tmp_path / "mask.png")
+    names = {"checkpoint": "net.pt", "image": "in.png", "mask": "mask.png", "out": "out.png"}
+    arguments = [a for name, file in names.items() for a in (f"--{name}", str(tmp_path / file))]
+    command = [sys.executable, "-c", INPAINT, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, peak = map(int, done.stdout.split())  # the peak in KiB
+    assert code == 0
+    assert peak * 1024 <= 4e9

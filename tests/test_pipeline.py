@@ -132,10 +132,11 @@ def test_nothing_to_do_when_all_is_made(finished_run):
     ("touched", "rerun"),
     [
         ("notebooks/01_mask_generation.ipynb", ["01"]),
-        ("notebooks/02_pretrain_stage1.ipynb", ["02", "03", "04", "05", "06", "07"]),
+        ("notebooks/02_pretrain_stage1.ipynb", ["02", "03", "04", "05", "06", "07", "09"]),
         ("notebooks/05_size_study_224_vs_256.ipynb", ["05", "06", "07"]),
         ("notebooks/06_loss_curves.ipynb", ["06"]),
         ("notebooks/07_psnr_table.ipynb", ["07"]),
+        ("notebooks/09_inpaint_a_photo.ipynb", ["09"]),
         ("notebooks/10_benchmarks.ipynb", ["10"]),
         ("pconv_core/layers.py", [name[:2] for name in NAMES]),
         ("pconv_core/profiles/demo.yaml", [name[:2] for name in NAMES]),

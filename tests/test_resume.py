@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from pconv_core.__main__ import PREEMPTED, main
 
@@ -85,6 +86,18 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, capsys):
     before = result(tmp_path)
     assert main(arguments(tmp_path)) == 0
     assert result(tmp_path) == before
+
+
+def test_a_preview_is_drawn_and_changes_nothing(tmp_path):
+    for name in ("without", "with"):
+        (tmp_path / name).mkdir()
+    assert main(arguments(tmp_path / "without")) == 0
+    picture = tmp_path / "with" / "preview.png"
+    assert main(arguments(tmp_path / "with", "--preview", str(picture))) == 0
+    assert result(tmp_path / "with") == result(tmp_path / "without")
+    with Image.open(picture) as preview:
+        assert preview.format == "PNG"
+        assert preview.width > 500
 
 
 @pytest.mark.parametrize(

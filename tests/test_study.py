@@ -93,6 +93,20 @@ def test_a_run_that_was_cut_off_ends_with_the_bytes_of_an_undisturbed_one(study,
     assert files(study("b", checkpoint_every=1)) == expected
 
 
+def test_two_processes_do_what_one_does_with_twice_the_batch(study):
+    one = study("one", batch_size=4).log("pconv", 48)
+    two = study("two", batch_size=2, processes=2).log("pconv", 48)
+    assert two["step"].tolist() == one["step"].tolist()
+    for name in ("total", "hole", "valid"):
+        assert two[name].tolist() == pytest.approx(one[name].tolist(), rel=1e-2)
+    assert not list((study("two").root / "unfinished").glob("*"))
+
+
+def test_a_process_that_fails_is_reported(study):
+    with pytest.raises(RuntimeError, match="in 2 processes ended with exit code"):
+        study("two", processes=2, pretrain_photos="nowhere").train("pconv", 48, "stage1")
+
+
 def test_checkpoint_of_other_settings_is_not_used(study, monkeypatch):
     study().network("pconv", 48, "stage1")
     monkeypatch.setattr(Study, "train", lambda *_: "trained")

@@ -5,6 +5,7 @@ from pathlib import Path
 from pconv_core import checkpoints, data, distributed
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import MODELS, build_model
+from pconv_core.preview import Preview
 from pconv_core.profiles import load_profile
 from pconv_core.training import PRECISIONS, Keeper, Stage, Switches, train
 
@@ -53,6 +54,12 @@ def add(commands) -> None:
     option("--freeze-encoder-bn", action="store_true", help="as in the paper's fine-tuning")
     option("--record-every", type=int, metavar="STEPS", help="steps a row of the record")
     option("--record", type=Path, metavar="FILE.csv", help="where the loss record goes")
+    option(
+        "--preview",
+        type=Path,
+        metavar="FILE.png",
+        help="a picture of five samples as the network fills them, renewed with the record",
+    )
     option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two saves")
     option("--precision", choices=PRECISIONS)
     option("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
@@ -85,6 +92,7 @@ def _run(given) -> None:
         if given.start is not None:
             checkpoints.load_into(net, checkpoints.read(given.start), given.start)
         keeper = Keeper(given.checkpoint, given.checkpoint_every, _settings(given), given.record)
+        watch = None if given.preview is None else Preview(given.preview, net, samples)
         train(
             net.to(device),
             InpaintingLoss(features, style_scale=given.feature_width).to(device),
@@ -100,6 +108,7 @@ def _run(given) -> None:
                 accumulate=given.accumulate,
             ),
             keeper,
+            watch,
         )
         if distributed.rank() == 0:
             print(f"{steps} steps done; weights in {given.checkpoint}")

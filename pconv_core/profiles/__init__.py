@@ -46,6 +46,7 @@ class Profile:
     precision: str
     compiled: bool
     accumulate: int  # parts in which a batch is done
+    processes: int  # that train together, each with its own batch; on GPUs one for each
     device: str  # "cpu", or "auto": the GPU if there is one
 
     def __post_init__(self):
