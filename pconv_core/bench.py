@@ -31,6 +31,9 @@ from pconv_core.training import PRECISIONS, Switches, make_objective
 PAIRS = 7
 LOADED_SIZE = 256  # pixels that a loaded photograph is resized to
 _LEVELS = 8
+_MEASURED = ("seconds", "seconds_low", "seconds_high", "reference_seconds", "ratio", "ratio_low")
+_MEASURED += ("ratio_high", "pairs", "memory_mib", "reference_memory_mib", "images_per_second")
+_MEASURED += ("note",)
 _NO_TIME = "not measured: no time left"
 _ONE_VALUE = "impossible: batch norm cannot train on one value a channel"
 
@@ -139,6 +142,8 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> P
             else:
                 rows.append({**settings, **measure()})
     table = pd.DataFrame(rows)
+    settings = [name for name in table if name not in _MEASURED]
+    table = table.reindex(columns=[*settings, *_MEASURED])
     table.insert(0, "machine", machine.describe(device))
     if only:
         old = pd.read_csv(path)

@@ -48,6 +48,23 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.name}.previous")
 
 
+def restore_previous(path: Path) -> None:
+    """Put the checkpoint before the last in its place; that one is kept as NAME.damaged.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    older = previous(path)
+    if not older.is_file():
+        raise ValueError(f"there is no older checkpoint {older}")
+    read(older)
+    if path.is_file():
+        os.replace(path, path.with_name(f"{path.name}.damaged"))
+    os.replace(older, path)
+
+
 def read(path: Path) -> dict:
     """Read a checkpoint of ours, without running anything that it may hold.
 
@@ -69,7 +86,9 @@ def read(path: Path) -> dict:
 
 def _bad(path: Path, why: str) -> str:
     older = previous(path)
-    advice = f"{older} is the one before it" if older.is_file() else "there is no older one"
+    advice = "there is no older one"
+    if older.is_file():
+        advice = f"{older} is the one before it, which --resume-previous goes on with"
     return f"{path} is not a checkpoint of this project, or damaged ({why}); {advice}"
 
 

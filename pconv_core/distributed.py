@@ -60,6 +60,12 @@ def launch(count: int, module: str, *arguments: object) -> None:
         raise RuntimeError(f"{module} in {count} processes ended with exit code {code}")
 
 
+def wait() -> None:
+    """Wait until all processes have come here."""
+    if processes() > 1:
+        dist.barrier()
+
+
 def wrap(model: nn.Module) -> nn.Module:
     """Share a network among the processes; alone, it is returned as it is."""
     if processes() == 1:

@@ -1,12 +1,14 @@
 """One photograph of any size in, the repaired one out, at native resolution."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from pconv_core.models import MIN_SIZE, InpaintingNet
 
@@ -48,13 +50,12 @@ def inpaint(
         return done
     filled = np.zeros_like(rgb)
     weights = np.zeros((*hole.shape, 1), dtype=np.float32)
-    for rows in _windows(hole.shape[0], window, overlap):
-        for columns in _windows(hole.shape[1], window, overlap):
-            part = (rows, columns)
-            if hole[part].any():
-                weight = _fade(part, hole.shape, overlap)
-                filled[part] += weight * fill(net, rgb[part], hole[part])
-                weights[part] += weight
+    parts = product(*(_windows(length, window, overlap) for length in hole.shape))
+    parts = [part for part in parts if hole[part].any()]
+    for part in tqdm(parts, desc="windows", leave=False, disable=len(parts) < 4):
+        weight = _fade(part, hole.shape, overlap)
+        filled[part] += weight * fill(net, rgb[part], hole[part])
+        weights[part] += weight
     done[hole] = (filled / np.maximum(weights, np.finfo(np.float32).tiny))[hole]
     return done
 

@@ -174,9 +174,7 @@ class Study:
             p.batch_size,
             p.record_every,
             workers=_loader_processes(),
-            switches=Switches(
-                p.channels_last, p.precision, p.compiled, self.device.type == "cuda", p.accumulate
-            ),
+            switches=Switches(p.channels_last, p.precision, p.compiled, p.fused_adam, p.accumulate),
             keeper=keeper,
         )
         if distributed.rank() == 0:

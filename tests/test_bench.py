@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 import torch
 
-from pconv_core import bench, figures, machine
+from pconv_core import bench, figures, machine, time_shares
+from pconv_core.__main__ import main
 
 CPU = torch.device("cpu")
 
@@ -87,8 +88,6 @@ def test_some_rows_are_renewed_and_the_others_stay(tmp_path, monkeypatch):
     path = bench.run(tmp_path, minutes=0)
     before = pd.read_csv(path)
     monkeypatch.setattr(bench, "mask_test_set", lambda: {"seconds": 1.5, "pairs": 1})
-    before["seconds"] = before["pairs"] = float("nan")
-    before.to_csv(path, index=False)
     bench.run(tmp_path, minutes=1, only="masks: test set")
     after = pd.read_csv(path)
     assert after["benchmark"].tolist() == before["benchmark"].tolist()
@@ -96,3 +95,30 @@ def test_some_rows_are_renewed_and_the_others_stay(tmp_path, monkeypatch):
     assert after.set_index("benchmark").loc["masks: test set", "seconds"] == 1.5
     with pytest.raises(ValueError, match="begins with 'nonsense'; it should be one of PConvUNet"):
         bench.run(tmp_path, only="nonsense")
+
+
+def test_time_shares_tell_the_mask_apart():
+    table = time_shares.measure(CPU, batch=2, size=64, base_channels=2, steps=1)
+    wide = table.pivot_table("milliseconds", "operation", "network")
+    assert set(wide.columns) == {"PConvUNet", "ConvUNet", "textbook"}
+    assert set(wide.index) == {*time_shares.GROUPS.values(), time_shares.OTHER, time_shares.MASK}
+    mask = wide.loc[time_shares.MASK]
+    assert mask["ConvUNet"] == 0
+    assert mask["PConvUNet"] > 0
+    assert mask["textbook"] > 0
+    for group in ("convolutions, backward", "convolutions, forward", "batch norm"):
+        assert (wide.loc[group] > 0).all()
+    axis = figures.time_shares(table).axes[0]
+    ends = [
+        max(b.get_x() + b.get_width() for b in bars) for bars in zip(*axis.containers, strict=True)
+    ]
+    assert sorted(ends) == pytest.approx(sorted(wide.sum() / 1000))
+
+
+def test_the_command_writes_tables_and_figure(tmp_path, monkeypatch):
+    small = time_shares.measure(CPU, batch=2, size=64, base_channels=2, steps=1)
+    monkeypatch.setattr(time_shares, "measure", lambda device: small)
+    assert main(["bench", "--out", str(tmp_path), "--minutes", "0"]) == 0
+    name = machine.name(machine.device())
+    written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+    assert written == sorted([f"{name}.csv", f"{name}.png", f"steps/{name}.csv"])

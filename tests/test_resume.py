@@ -88,6 +88,25 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path, capsys):
     assert result(tmp_path) == before
 
 
+def test_the_older_checkpoint_is_used_if_told_to(tmp_path, undisturbed, capsys):
+    expected, _ = undisturbed
+    assert main(arguments(tmp_path)) == 0
+    path = tmp_path / "net.pt"
+    damaged = path.read_bytes()[:1000]
+    path.write_bytes(damaged)
+    assert main(arguments(tmp_path)) == 2
+    assert "net.pt.previous is the one before it" in capsys.readouterr().err
+    assert path.read_bytes() == damaged
+    assert main(arguments(tmp_path, "--resume-previous")) == 0
+    assert result(tmp_path)[0] == expected[0]
+    assert result(tmp_path)[2] == expected[2]
+    assert (tmp_path / "net.pt.damaged").read_bytes() == damaged
+    for name in ("net.pt", "net.pt.previous"):
+        (tmp_path / name).unlink()
+    assert main(arguments(tmp_path, "--resume-previous")) == 2
+    assert "there is no older checkpoint" in capsys.readouterr().err
+
+
 def test_a_preview_is_drawn_and_changes_nothing(tmp_path):
     for name in ("without", "with"):
         (tmp_path / name).mkdir()

@@ -34,6 +34,11 @@ def add(commands) -> None:
     option("--checkpoint", required=True, metavar="FILE", type=Path, help="where to save")
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")
     option(
+        "--resume-previous",
+        action="store_true",
+        help="go on with the checkpoint before the last, FILE.previous, if the last is damaged",
+    )
+    option(
         "--from",
         dest="start",
         metavar="FILE",
@@ -84,6 +89,9 @@ def _run(given) -> None:
     )
     features = VGGFeatures(given.features, given.feature_width, given.seed)
     with distributed.group() as device:
+        if given.resume_previous and distributed.rank() == 0:
+            checkpoints.restore_previous(given.checkpoint)
+        distributed.wait()
         steps = _steps(given, len(photos) / distributed.processes())
         stage = Stage(
             "train", 0, steps, given.learning_rate, given.lambda_style, given.freeze_encoder_bn
@@ -131,7 +139,7 @@ def _check(given) -> None:
         value = getattr(given, name)
         if value is not None and not value > 0:
             raise ValueError(_too_small(name, value, "above 0"))
-    if given.checkpoint.is_file() and not given.resume:
+    if given.checkpoint.is_file() and not (given.resume or given.resume_previous):
         raise ValueError(
             f"{given.checkpoint} exists; --resume goes on with it, or name another file"
         )

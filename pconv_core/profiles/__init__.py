@@ -42,10 +42,11 @@ class Profile:
     checkpoint_every: int  # steps between two saves of a training that may be cut off
     test_per_cell: int  # test samples for each hole-ratio bin, with and without border
     seed: int
-    channels_last: bool  # see training.Switches, for this and the next two
+    channels_last: bool  # see training.Switches, for this and the next four
     precision: str
     compiled: bool
-    accumulate: int  # parts in which a batch is done
+    fused_adam: bool
+    accumulate: int
     processes: int  # that train together, each with its own batch; on GPUs one for each
     device: str  # "cpu", or "auto": the GPU if there is one
 
