@@ -96,7 +96,9 @@ class Cell:
         return f"{self.subject} / {self.reference}"
 
 
-def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> Path:
+def run(
+    out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "", missing: bool = False
+) -> Path:
     """Measure all there is time for and write MACHINE.csv.
 
     Parameters
@@ -109,6 +111,8 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> P
         How often each side is timed.
     only : str
         Measure the rows again whose benchmark begins so; the table's other rows stay.
+    missing : bool
+        Measure what an earlier run had no time for; the other rows stay.
 
     Returns
     -------
@@ -126,7 +130,12 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> P
     path = out / f"{machine.name(device)}.csv"
     tasks = list(_tasks(device, pairs))
     chosen = [place for place, (s, _) in enumerate(tasks) if s["benchmark"].startswith(only)]
-    if not chosen or (only and not path.is_file()):
+    old = pd.read_csv(path) if (only or missing) and path.is_file() else None
+    if missing and old is not None:
+        chosen = [place for place in chosen if old["note"][place] == _NO_TIME]
+        if not chosen:
+            return path
+    if not chosen or (old is None and (only or missing)):
         raise ValueError(
             f"no row of {path} begins with {only!r}; it should be one of "
             f"{', '.join(dict.fromkeys(s['benchmark'] for s, _ in tasks))}, all measured before"
@@ -145,8 +154,7 @@ def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> P
     settings = [name for name in table if name not in _MEASURED]
     table = table.reindex(columns=[*settings, *_MEASURED])
     table.insert(0, "machine", machine.describe(device))
-    if only:
-        old = pd.read_csv(path)
+    if old is not None:
         table = table.set_axis(chosen).reindex(columns=old.columns)
         table = pd.concat([old.drop(index=chosen), table]).sort_index()
     out.mkdir(parents=True, exist_ok=True)

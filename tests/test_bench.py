@@ -97,6 +97,21 @@ def test_some_rows_are_renewed_and_the_others_stay(tmp_path, monkeypatch):
         bench.run(tmp_path, only="nonsense")
 
 
+def test_what_there_was_no_time_for_is_measured_later(tmp_path, monkeypatch):
+    path = bench.run(tmp_path, minutes=0)
+    before = pd.read_csv(path)
+    before.loc[before["benchmark"] != "masks: test set", "note"] = "measured"
+    before.to_csv(path, index=False)
+    monkeypatch.setattr(bench, "mask_test_set", lambda: {"seconds": 1.5, "pairs": 1})
+    for _ in range(2):
+        bench.run(tmp_path, minutes=1, missing=True)
+        after = pd.read_csv(path).set_index("benchmark")
+        assert after["seconds"].notna().sum() == 1
+        assert after.loc["masks: test set", "seconds"] == 1.5
+    with pytest.raises(ValueError, match="all measured before"):
+        bench.run(tmp_path / "elsewhere", missing=True)
+
+
 def test_time_shares_tell_the_mask_apart():
     table = time_shares.measure(CPU, batch=2, size=64, base_channels=2, steps=1)
     wide = table.pivot_table("milliseconds", "operation", "network")

@@ -28,15 +28,18 @@ def add(commands) -> None:
     command.add_argument(
         "--only", default="", metavar="NAME", help="renew the rows whose benchmark begins so"
     )
+    command.add_argument(
+        "--missing", action="store_true", help="measure what an earlier run had no time for"
+    )
     command.set_defaults(run=_run)
 
 
 def _run(given) -> None:
     if given.pairs < 1:
         raise ValueError(f"--pairs is {given.pairs}; it should be at least 1")
-    if not given.only:
+    if not (given.only or given.missing):
         _profile(given.out / "steps")
-    path = bench.run(given.out, given.minutes, given.pairs, given.only)
+    path = bench.run(given.out, given.minutes, given.pairs, given.only, given.missing)
     figures.save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
     print(f"{path} and {path.with_suffix('.png').name} written")
 
