@@ -1,9 +1,9 @@
-"""The command line: python -m pconv_core masks|train|evaluate|inpaint|bench --help."""
+"""The command line: python -m pconv_core masks|train|evaluate|inpaint|export|bench --help."""
 
 import argparse
 import sys
 
-from pconv_core.commands import bench, evaluate, inpaint, masks, train
+from pconv_core.commands import bench, evaluate, export, inpaint, masks, train
 from pconv_core.training import Preempted
 
 BAD_INPUT = 2
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m pconv_core", description="Image inpainting with partial convolutions."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (masks, train, evaluate, inpaint, bench):
+    for command in (masks, train, evaluate, inpaint, export, bench):
         command.add(commands)
     given = parser.parse_args(arguments)
     try:

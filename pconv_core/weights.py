@@ -1,10 +1,15 @@
-"""From a file of weights to a network that inpaints: this project's, or other people's."""
+"""From a file of weights to a network that inpaints, and to a small file that others can use."""
 
+import json
 from pathlib import Path
 
+import torch
+
 from pconv_core import checkpoints, foreign
-from pconv_core.files import read_tensors
+from pconv_core.files import read_tensors, whole
 from pconv_core.models import InpaintingNet, build_model
+
+SUFFIX = ".safetensors"
 
 
 def load_network(path: Path) -> InpaintingNet:
@@ -13,8 +18,8 @@ def load_network(path: Path) -> InpaintingNet:
     Parameters
     ----------
     path : Path
-        A checkpoint of this project, which says what it is; or a state dict of the seed or in the
-        public layouts of `foreign`.
+        A checkpoint of this project or what `export` made of one, which say what they are; or a
+        state dict of the seed or in the public layouts of `foreign`.
 
     Raises
     ------
@@ -24,7 +29,7 @@ def load_network(path: Path) -> InpaintingNet:
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}")
     try:
-        state = read_tensors(path)
+        state = _read_exported(path) if path.suffix == SUFFIX else read_tensors(path)
     except ValueError as error:
         raise ValueError(f"{path} is not a checkpoint, or damaged ({error})") from None
     if state.get("format") == checkpoints.FORMAT:
@@ -41,6 +46,59 @@ def load_network(path: Path) -> InpaintingNet:
             "this project's, the seed's, or named enc_N.conv.input_conv and so on"
         )
     return net
+
+
+def export(checkpoint: Path, out: Path) -> None:
+    """Write the weights of a checkpoint as float16 safetensors, half their size, to be shared.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        As `load_network` reads it, of this project.
+    out : Path
+        To end in .safetensors.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is not of this project or damaged, a weight does not fit float16, or the
+        ending is another.
+    """
+    # Imported here: machines that only train need not have it.
+    from safetensors.torch import save_file
+
+    if out.suffix != SUFFIX:
+        raise ValueError(f"--out is {out}; it should end in {SUFFIX}")
+    load_network(checkpoint)
+    state = read_tensors(checkpoint)
+    if state.get("format") != checkpoints.FORMAT:
+        raise ValueError(f"{checkpoint} is not a checkpoint of this project")
+    settings, halves = state["settings"], {}
+    for name, weight in state["model"].items():
+        halves[name] = weight.half().contiguous() if weight.is_floating_point() else weight
+        if weight.is_floating_point() and not torch.isfinite(halves[name]).all():
+            raise ValueError(f"{checkpoint}: {name} holds values that float16 cannot")
+    what = {"model": settings["model"], "base_channels": settings["base_channels"]}
+    what["size"] = settings.get("trained_size") or settings["size"]
+    with whole(out) as unfinished:
+        # One entry only: safetensors writes several in any order.
+        save_file(halves, unfinished, {checkpoints.FORMAT: json.dumps(what)})
+
+
+def _read_exported(path: Path) -> dict:
+    """Read a safetensors file as `checkpoints.read` would read a checkpoint."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            what = (file.metadata() or {}).get(checkpoints.FORMAT)
+            model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in model.items()}
+    if what is None:
+        return floats
+    return {"format": checkpoints.FORMAT, "settings": json.loads(what), "model": floats}
 
 
 def _ours(path: Path, state: dict) -> InpaintingNet:

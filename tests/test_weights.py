@@ -1,0 +1,75 @@
+"""What is exported inpaints as the checkpoint did, within half precision."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pconv_core import checkpoints, weights
+from pconv_core.__main__ import main
+from pconv_core.models import build_model
+
+SETTINGS = {"size": 32, "base_channels": 4}
+
+
+def saved(path, model="pconv"):
+    net = build_model(model, 32, 4, seed=1)
+    checkpoints.save_weights(path, net, {"model": model, **SETTINGS})
+    return net.eval()
+
+
+@pytest.mark.parametrize("model", ["pconv", "conv", "unet"])
+def test_exported_weights_inpaint_alike(tmp_path, model):
+    net = saved(tmp_path / "a.pt", model)
+    out = tmp_path / "a.safetensors"
+    assert main(["export", "--checkpoint", str(tmp_path / "a.pt"), "--out", str(out)]) == 0
+    loaded = weights.load_network(out)
+    assert type(loaded) is type(net)
+    assert not loaded.training
+    image, mask = torch.rand(1, 3, 40, 33), (torch.rand(1, 1, 40, 33) < 0.7).float()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded(image * mask, mask), net(image * mask, mask), rtol=0.01, atol=0.01
+        )
+    floats = [t for t in load_file(out).values() if t.is_floating_point()]
+    assert {t.dtype for t in floats} == {torch.float16}
+    parameters = sum(p.numel() for p in net.parameters())
+    assert out.stat().st_size < 2.2 * parameters + 20_000
+
+
+def test_the_same_bytes_twice(tmp_path):
+    saved(tmp_path / "a.pt")
+    for name in ("b", "c"):
+        weights.export(tmp_path / "a.pt", tmp_path / f"{name}.safetensors")
+    first, second = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("b", "c"))
+    assert first == second
+
+
+def test_what_cannot_be_exported(tmp_path, capsys):
+    def export(source, out="out.safetensors"):
+        code = main(["export", "--checkpoint", str(source), "--out", str(tmp_path / out)])
+        assert code == 2
+        assert not (tmp_path / out).exists()
+        return capsys.readouterr().err
+
+    saved(tmp_path / "a.pt")
+    assert "it should end in .safetensors" in export(tmp_path / "a.pt", "out.pt")
+    assert "no checkpoint at" in export(tmp_path / "none.pt")
+    net = build_model("pconv", 32, 4, seed=1)
+    next(net.parameters()).data.fill_(1e6)
+    checkpoints.save_weights(tmp_path / "large.pt", net, {"model": "pconv", **SETTINGS})
+    assert "that float16 cannot" in export(tmp_path / "large.pt")
+    (tmp_path / "text.pt").write_text("text")
+    assert "is not a checkpoint, or damaged" in export(tmp_path / "text.pt")
+
+
+def test_foreign_and_damaged_safetensors_are_refused(tmp_path):
+    save_file({"a.weight": torch.ones(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="weights of no kind known here"):
+        weights.load_network(tmp_path / "a.safetensors")
+    saved(tmp_path / "b.pt")
+    weights.export(tmp_path / "b.pt", tmp_path / "b.safetensors")
+    whole = (tmp_path / "b.safetensors").read_bytes()
+    for cut in (0, 5, 100, len(whole) - 1):
+        (tmp_path / "cut.safetensors").write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match=r"cut\.safetensors is not a checkpoint, or damaged"):
+            weights.load_network(tmp_path / "cut.safetensors")
