@@ -21,7 +21,9 @@ COLOURS = {
     "mean fill": "#999999",
     "Navier-Stokes": "#CC79A7",
     "Telea": "#000000",
+    "biharmonic": "#E69F00",
 }
+PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
 MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
 SHARE_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#BBBBBB", "#D55E00")
 STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
@@ -184,11 +186,11 @@ def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataF
                 )
             if border:
                 at = [bins.index(b) for b in reference["hole_ratio"]]
-                axis.plot(at, reference["psnr_db"], "*", color="#E69F00", markersize=11)
+                axis.plot(at, reference["psnr_db"], "*", **PAPER)
             axis.set_xticks(range(len(bins)), bins)
             kind = "may touch the border" if border else "stay clear of the border"
             axis.set(xlabel="hole-to-image ratio", title=f"holes {kind}")
-        axes[1].plot([], [], "*", color="#E69F00", markersize=11, label="paper, Places2, 512 px")
+        axes[1].plot([], [], "*", **PAPER, label="paper, Places2, 512 px")
         axes[0].set_ylabel(r"PSNR of $I_{comp}$ in dB")
         handles, labels = axes[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -223,6 +225,49 @@ def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
             ylabel=r"PSNR of $I_{comp}$ in dB" "\n" "(hole ratios up to 0.5)",
         )
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.close(figure)
+    return figure
+
+
+def deviation_ranking(table: pd.DataFrame) -> Figure:
+    """What each departure costs in PSNR and SSIM, the dearest on top, with 95 % intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `deviation_study.by_deviation` returns it; the first row is the faithful run.
+    """
+    ranked = table.iloc[1:].sort_values("delta_psnr", ascending=False)
+    rows = range(len(ranked))
+    panels = {
+        "psnr": "PSNR, difference to the faithful run in dB",
+        "ssim": "SSIM, difference to the faithful run",
+    }
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.6), sharey=True, width_ratios=[3, 2])
+        for axis, (name, label) in zip(axes, panels.items(), strict=True):
+            delta, reach = ranked[f"delta_{name}"], ranked[f"reach_{name}"]
+            axis.errorbar(delta, rows, xerr=reach, fmt="o", color=COLOURS["pconv"], capsize=3)
+            axis.axvline(0, color="#666666", linewidth=0.8, linestyle=":")
+            axis.set(xlabel=label)
+        axes[0].set_yticks(rows, ranked["deviation"])
+    plt.close(figure)
+    return figure
+
+
+def picture_grid(pictures: dict[str, np.ndarray], columns: int = 4) -> Figure:
+    """Draw pictures (H, W, 3) line by line, each under its title."""
+    lines = -(-len(pictures) // columns)
+    side = WIDTH / columns
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            lines, columns, figsize=(WIDTH, (side + 0.2) * lines), squeeze=False
+        )
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
+            axis.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(title, fontsize=8)
     plt.close(figure)
     return figure
 

@@ -164,7 +164,7 @@ class InpaintingLoss(nn.Module):
             If image and mask do not belong together; see `models.check_pair`.
         """
         check_pair(image, mask)
-        comp = composite(out, image, mask)
+        comp = self.compose(out, image, mask)
         f_out, f_comp, f_gt = self.three_features(out, comp, image)
         terms = {
             "valid": self.valid(out, image, mask),
@@ -177,6 +177,11 @@ class InpaintingLoss(nn.Module):
         total = sum(self.weights[name] * term for name, term in terms.items())
         record = {"total": total, **terms}
         return total, {name: term.detach() for name, term in record.items()}
+
+    @staticmethod
+    def compose(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """I_comp, see `models.composite`."""
+        return composite(out, image, mask)
 
     @staticmethod
     def valid(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:

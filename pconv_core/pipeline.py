@@ -11,6 +11,7 @@ import contextlib
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 
-from pconv_core import preflight
+from pconv_core import preflight, summary
 from pconv_core.evaluation import BASELINES
 from pconv_core.files import whole
 from pconv_core.profiles import changed, load_profile
@@ -28,6 +29,8 @@ from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, UNFINISHED_VARIA
 
 RESULTS_BEGIN = "<!-- results: written by `make notebooks` -->"
 RESULTS_END = "<!-- end of results -->"
+SUMMARY_BEGIN = "<!-- summary: written by `make notebooks` -->"
+SUMMARY_END = "<!-- end of summary -->"
 
 
 def run_notebook(
@@ -171,13 +174,33 @@ def results_table(results: Path) -> str:
     return "\n".join(lines)
 
 
-def write_readme_table(readme: Path, results: Path) -> None:
-    """Put the results table between the two marks of the README."""
+def summary_list(results: Path) -> str:
+    """The README's summary, in Markdown, from the tables of all runs."""
+    lines = []
+    for sentence in summary.sentences(results):
+        lines += textwrap.wrap(sentence, 98, initial_indent="- ", subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def write_readme(readme: Path, results: Path) -> None:
+    """Put the summary and the demo's table between their marks in the README.
+
+    Parameters
+    ----------
+    readme : Path
+    results : Path
+        The folder with results of all profiles.
+    """
     text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(RESULTS_BEGIN)
-    _, _, after = rest.partition(RESULTS_END)
-    body = f"{RESULTS_BEGIN}\n\n{results_table(results)}\n\n{RESULTS_END}"
-    readme.write_text(before + body + after, encoding="utf-8")
+    text = _between(text, SUMMARY_BEGIN, summary_list(results), SUMMARY_END)
+    text = _between(text, RESULTS_BEGIN, results_table(results / "demo"), RESULTS_END)
+    readme.write_text(text, encoding="utf-8")
+
+
+def _between(text: str, begin: str, body: str, end: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{body}\n\n{end}{after}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -204,7 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif given.task == "report":
             print(f"written: {write_report(Path('results') / given.profile)}")
         else:
-            write_readme_table(Path("README.md"), Path("results") / given.profile)
+            write_readme(Path("README.md"), Path("results"))
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

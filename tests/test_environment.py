@@ -60,6 +60,12 @@ def test_readme_shows_the_committed_results():
     assert shown == pipeline.results_table(ROOT / "results" / "demo")
 
 
+def test_readme_shows_the_committed_summary():
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.partition(pipeline.SUMMARY_BEGIN)[2].partition(pipeline.SUMMARY_END)[0].strip()
+    assert shown == pipeline.summary_list(ROOT / "results")
+
+
 def test_readme_pictures_and_links_are_there():
     import re
 

@@ -112,3 +112,59 @@ def test_published_facts():
     assert seed.to_dict() == {"PConv": 22.65, "U-Net": 13.37}
     paper = table[table["source"].str.startswith("paper")]
     assert paper["psnr_db"].tolist() == [28.32, 25.25, 22.89]
+
+
+def test_biharmonic_continues_a_slope():
+    """A plane solves the biharmonic equation, so the hole in one is filled exactly."""
+    down, right = np.mgrid[0:24, 0:24] / 60
+    plane = torch.from_numpy(np.stack([down, right, down + right])).float()[None]
+    mask = torch.ones(1, 1, 24, 24)
+    mask[..., 8:15, 9:14] = 0
+    torch.testing.assert_close(evaluation.biharmonic(plane, mask), plane, rtol=0, atol=1e-5)
+    black = evaluation.biharmonic(plane, torch.zeros_like(mask))
+    assert torch.equal(black, torch.zeros_like(plane))
+    assert torch.equal(evaluation.biharmonic(plane, torch.ones_like(mask)), plane)
+
+
+def test_differences_by_hand():
+    pictures = pd.DataFrame(
+        {
+            "model": 3 * ["a"] + 3 * ["b"],
+            "hole_ratio": 2 * ["0.1-0.2", "0.1-0.2", "0.5-0.6"],
+            "ratio": 2 * [0.12, 0.19, 0.55],
+            "psnr": [30.0, 32.0, 20.0, 29.0, 30.0, 23.0],
+        }
+    )
+    table = evaluation.differences(pictures, "a", seed=1).set_index("hole_ratio")
+    assert table["difference"].unique().tolist() == ["a - b"]
+    assert table["pictures"].to_dict() == {"0.01-0.5": 2, "0.1-0.2": 2, "0.5-0.6": 1}
+    assert table["psnr"].to_dict() == pytest.approx(
+        {"0.01-0.5": 1.5, "0.1-0.2": 1.5, "0.5-0.6": -3}
+    )
+    assert table.loc["0.1-0.2", ["low", "high"]].tolist() == pytest.approx([1, 2])
+    assert table.loc["0.5-0.6", ["low", "high"]].tolist() == pytest.approx([-3, -3])
+
+
+def test_bootstrap_interval_is_that_of_the_mean():
+    gap = np.random.default_rng(3).normal(0.5, 2, 400)
+    frame = {"hole_ratio": "0.1-0.2", "ratio": 0.15}
+    ours = pd.DataFrame({"model": "a", "psnr": 20 + gap, **frame})
+    other = pd.DataFrame({"model": "b", "psnr": np.full(400, 20.0), **frame})
+    row = evaluation.differences(pd.concat([ours, other]), "a", seed=1).iloc[0]
+    error = gap.std(ddof=1) / 20
+    assert row["psnr"] == pytest.approx(gap.mean())
+    assert row["low"] == pytest.approx(gap.mean() - 1.96 * error, abs=0.15 * error)
+    assert row["high"] == pytest.approx(gap.mean() + 1.96 * error, abs=0.15 * error)
+
+
+def test_towards_input_tells_the_identity(crops):
+    def same(images, masks):
+        return torch.where(masks.bool(), images, 0.5)
+
+    assert evaluation.towards_input(same, iter(crops)) == 0
+    assert evaluation.towards_input(lambda images, masks: images, iter(crops)) == pytest.approx(1)
+
+    def halfway(images, masks):
+        return images / 2 + 0.25
+
+    assert evaluation.towards_input(halfway, iter(crops)) == pytest.approx(0.5)

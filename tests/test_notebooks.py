@@ -35,6 +35,7 @@ def test_the_chapters_are_there():
         "05_size_study_224_vs_256",
         "06_loss_curves",
         "07_psnr_table",
+        "08_deviations",
         "09_inpaint_a_photo",
         "10_benchmarks",
     ]

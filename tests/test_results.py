@@ -1,7 +1,10 @@
 """What the README says of the results must hold of the tables it shows."""
 
+import re
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,7 +12,8 @@ from pconv_core.masks import BINS
 from pconv_core.profiles import load_profile
 from pconv_core.study import STAGES
 
-RESULTS = Path(__file__).parents[1] / "results" / "demo"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results" / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +28,7 @@ def test_partial_is_above_traditional_and_mean_fill(psnr):
 
 
 def test_partial_is_below_the_classical_methods(psnr):
-    assert psnr["partial U-Net 64"] < min(psnr["Telea"], psnr["Navier-Stokes"])
+    assert psnr["partial U-Net 64"] < min(psnr[["Telea", "Navier-Stokes", "biharmonic"]])
 
 
 def test_table_has_every_cell():
@@ -34,7 +38,36 @@ def test_table_has_every_cell():
     cells = {(f"{lo}-{hi}", border) for lo, hi in BINS for border in (True, False)}
     for _, part in table.groupby("model"):
         assert set(zip(part["hole_ratio"], part["border"], strict=True)) == cells
-    assert table["model"].nunique() == 6
+    assert table["model"].nunique() == 7
+
+
+def numbers_in_prose():
+    """Every number of dB in the README and the chapters' text: (where, as printed)."""
+    texts = {"README.md": (ROOT / "README.md").read_text()}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        texts[path.stem] = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    another = r"(?:,| and| to| against) [+-]?\d+\.\d+"
+    pattern = re.compile(rf"(?<![\w.])[+-]?(\d+\.\d+)(?=(?:{another})*\sdB)")
+    return [(name, n) for name, text in texts.items() for n in pattern.findall(text)]
+
+
+def numbers_in_tables():
+    """Every number of the committed tables and of the published ones."""
+    paths = [*ROOT.glob("results/**/*.csv"), ROOT / "pconv_core/published.csv"]
+    values = [pd.read_csv(path).select_dtypes("number").to_numpy().ravel() for path in paths]
+    found = np.abs(np.concatenate(values).astype(float))
+    return found[np.isfinite(found)]
+
+
+def test_numbers_in_prose_come_from_tables():
+    prose, tables = numbers_in_prose(), numbers_in_tables()
+    assert len(prose) > 5
+    for name, printed in prose:
+        half = 0.5 * 10.0 ** -len(printed.partition(".")[2])
+        gap = np.abs(tables - float(printed)).min()
+        # Tables are rounded to three decimals before prose rounds again.
+        assert gap <= half + 5e-4, f"{name}: {printed} stands in no table"
 
 
 @pytest.mark.parametrize("network", ["pconv64", "unet64", "pconv56"])

@@ -152,6 +152,16 @@ def test_compare_is_exact_where_no_tolerance_is_given():
     assert "DIFFERS by nan" in compare("t", old.assign(psnr=[1.0, None]), old, {"psnr": 0.1})
 
 
+def test_compare_takes_missing_for_missing_and_leaves_out_verdicts():
+    old = pd.DataFrame({"psnr": [1.0, float("nan")], "holds": ["yes", "no"]})
+    new = pd.DataFrame({"psnr": [1.1, float("nan")], "holds": ["yes", "yes"]})
+    line = compare("t", new, old, {"psnr": 0.2, "holds": None})
+    assert line == (
+        "t: 2 rows agree with the committed table (psnr within 0.2, holds not compared)"
+    )
+    assert "DIFFERS" in compare("t", new.fillna(1.0), old, {"psnr": 0.2, "holds": None})
+
+
 def test_label():
     assert label("pconv", 64) == "partial U-Net 64"
 
@@ -177,3 +187,31 @@ def test_missing_and_unknown_settings():
         from_settings(settings, exact=True)
     with pytest.raises(ValueError, match="no profile named 'huge'; there are: demo"):
         load_profile("huge")
+
+
+def test_conv_is_trained_only_if_wanted(study):
+    small = {"pconv_small": ("pconv", 40)}
+    both = {"pconv": ("pconv", 48), "unet": ("unet", 48)}
+    assert study().entrants == {**both, **small}
+    assert study(conv_unet=True).entrants == {**both, "conv": ("conv", 48), **small}
+
+
+def test_tables_name_the_hardware_if_wanted(study):
+    s = study(name_hardware=True)
+    s.log("pconv", 48)
+    table = s.save_table(pd.DataFrame({"psnr": [1.0]}), "t")
+    assert table.loc[0, "samples"] == (4 + 2 + 2) * 2
+    assert "threads, torch" in table.loc[0, "hardware"]
+    assert 0 < table.loc[0, "minutes"] < 60
+    assert "hardware" not in study("b").save_table(pd.DataFrame({"psnr": [1.0]}), "t")
+
+
+def test_committed_study_reads_its_own_folder(study, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "scratch"
+    (tmp_path / "results/photos-half/tables").mkdir(parents=True)
+    (tmp_path / "results/photos-half/tables/t.csv").write_text("psnr\n2.0\n")
+    (elsewhere / "tables").mkdir(parents=True)
+    (elsewhere / "tables/t.csv").write_text("psnr\n1.0\n")
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(elsewhere))
+    found = Study.committed("photos-half", str(tmp_path / "results"))
+    assert found.table("t")["psnr"].tolist() == [2.0]

@@ -9,6 +9,7 @@ _CHOICES = {
     "recipe": ("seed", "paper"),
     "precision": ("float32", "bfloat16"),
     "device": ("cpu", "auto"),
+    "deviations": ("brief", "full"),
 }
 
 
@@ -24,6 +25,7 @@ class Profile:
     size: int  # pixels; stands for the seed's 256
     small_size: int  # pixels; stands for the seed's 224
     base_channels: int  # width of the networks' first level
+    conv_unet: bool  # whether to train the paper's baseline "Conv" beside the seed's networks
     pretrain_photos: str  # a source, see data.open_photos; the seed's Places365
     finetune_photos: str  # the seed's COCO 2014
     test_photos: str
@@ -42,6 +44,8 @@ class Profile:
     checkpoint_every: int  # steps between two saves of a training that may be cut off
     test_per_cell: int  # test samples for each hole-ratio bin, with and without border
     seed: int
+    deviations: str  # chapter 8 trains them "brief", and reads a table, or "full": half an hour
+    name_hardware: bool  # whether tables say on what and how long networks were trained
     channels_last: bool  # see training.Switches, for this and the next four
     precision: str
     compiled: bool

@@ -1,0 +1,134 @@
+"""The study in five sentences, every number of them read from the committed tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pconv_core import evaluation
+from pconv_core.profiles import load_profile
+from pconv_core.study import label
+
+PHOTOS = "photos-half"  # the run on real photographs
+PLAIN_MARGIN = 0.4  # dB over plain convolutions, about, in the paper
+
+
+def sentences(results: Path) -> list[str]:
+    """Say what the study found.
+
+    Parameters
+    ----------
+    results : Path
+        The folder with results of all profiles.
+
+    Returns
+    -------
+    list of str
+        Five sentences: the networks; the classical methods; the paper; what explains the seed; the
+        seed's replica.  The first three are left out if there is no run on real photographs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a table is missing.
+    """
+    deviations = pd.read_csv(results / "demo" / "tables" / "08_deviations.csv")
+    seed = [_explanation(deviations), _replica(deviations)]
+    tables = results / PHOTOS / "tables"
+    if not (tables / "psnr_differences.csv").is_file():
+        return seed
+    size = load_profile(PHOTOS).size
+    overall = pd.read_csv(tables / "psnr_overall.csv").set_index("model")
+    gaps = pd.read_csv(tables / "psnr_differences.csv").set_index(["difference", "hole_ratio"])
+    by_bin = pd.read_csv(tables / "psnr_by_bin.csv")
+    ours = label("pconv", size)
+    photos = [
+        _networks(overall, gaps, size),
+        _classical(overall, gaps, ours),
+        _paper(by_bin, ours, size, overall.loc[ours, "minutes"]),
+    ]
+    return photos + seed
+
+
+def _networks(overall: pd.DataFrame, gaps: pd.DataFrame, size: int) -> str:
+    ours = label("pconv", size)
+    unet, conv = (
+        gaps.loc[(f"{ours} - {label(model, size)}", evaluation.UP_TO_HALF)]
+        for model in ("unet", "conv")
+    )
+    return (
+        f"On BSDS500's test photographs at {size} pixels, hole ratios up to 0.5, the partial U-Net "
+        f"reaches {overall.loc[ours, 'psnr']:.2f} dB: {_margin(unet)} against the traditional "
+        f"U-Net and {_margin(conv)} against itself with plain convolutions, where the paper has "
+        f"about {PLAIN_MARGIN:+} dB (intervals: 95 % over the crops, one training each)."
+    )
+
+
+def _margin(row: pd.Series) -> str:
+    return f"{row['psnr']:+.2f} dB ({row['low']:+.2f} to {row['high']:+.2f})"
+
+
+def _classical(overall: pd.DataFrame, gaps: pd.DataFrame, ours: str) -> str:
+    parts = []
+    for other in ("Telea", "Navier-Stokes", "biharmonic"):
+        bins = gaps.loc[f"{ours} - {other}", "low"].drop(evaluation.UP_TO_HALF)
+        parts.append(f"{other} ({overall.loc[other, 'psnr']:.2f} dB) {_ahead_from(bins)}")
+    return (
+        f"Of the methods that learn nothing it surely (95 %) passes {parts[0]}, {parts[1]} and "
+        f"{parts[2]}."
+    )
+
+
+def _ahead_from(bins: pd.Series) -> str:
+    """From which hole ratio on the lower ends of all intervals are above 0."""
+    behind = [k for k, low in enumerate(bins) if low <= 0]
+    first = behind[-1] + 1 if behind else 0
+    if first == len(bins):
+        return "nowhere"
+    low = bins.index[first].partition("-")[0]
+    return "at every hole ratio" if first == 0 else f"from a hole ratio of {low} on"
+
+
+def _paper(by_bin: pd.DataFrame, ours: str, size: int, minutes: float) -> str:
+    paper = evaluation.published().query("source.str.startswith('paper')")
+    paper = paper.set_index("hole_ratio")["psnr_db"]
+    own = by_bin[(by_bin["model"] == ours) & by_bin["border"]].set_index("hole_ratio")["psnr"]
+    return (
+        f"With holes at the border, in the bins {_listed(paper.index)}, it reaches "
+        f"{_listed(own[paper.index].map('{:.2f}'.format))} dB, the paper "
+        f"{_listed(paper.map('{:.2f}'.format))} dB: on Places2 instead of BSDS500, at 512 instead "
+        f"of {size} pixels, after days on a GPU instead of {minutes:.0f} minutes on a CPU for all "
+        f"networks together."
+    )
+
+
+def _listed(parts) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}"
+
+
+def _explanation(table: pd.DataFrame) -> str:
+    own = table[table["whose"] == "seed"].sort_values("delta_psnr")
+    first, second = own.iloc[:2].itertuples()
+    return (
+        f"Of the {len(own)} departures of the seed's training that were switched on alone at demo "
+        f'scale, "{first.deviation}" costs most, {_change(first)}, then "{second.deviation}", '
+        f"{_change(second)}, in {first.seeds} seeds."
+    )
+
+
+def _change(row) -> str:
+    return f"{row.delta_psnr:+.2f} ± {row.reach_psnr:.2f} dB"
+
+
+def _replica(table: pd.DataFrame) -> str:
+    faithful = table.iloc[0]
+    on_comp, as_seed = table[table["whose"] == "all"].itertuples()
+    measured = table[table["whose"] == "measure"].iloc[-1]
+    seed = evaluation.published().query("source == 'P-Conv (the seed)' and model == 'PConv'")
+    return (
+        f"All of them together land at {on_comp.psnr:.2f} dB, {_change(on_comp)} from the "
+        f"faithful run's {faithful['psnr']:.2f} dB; measured as the seed does, on I_out with batch "
+        f"statistics, at {as_seed.psnr:.2f} dB, and that measure alone changes the faithful run by "
+        f"{measured['delta_psnr']:+.2f} dB; the seed reported {seed['psnr_db'].iloc[0]:.2f} dB on "
+        f"one other photograph."
+    )
