@@ -211,6 +211,12 @@ def open_photos(source: str, split: str) -> Photos:
     return folder(source)
 
 
+def source_name(source: str) -> str:
+    """Name a source in a table: of a folder the last two parts, so that no machine shows."""
+    kind, _, root = source.partition(":")
+    return kind if root else "/".join(Path(source).parts[-2:])
+
+
 class MaskFolder:
     """Masks on disk, black = hole, from which training draws: any of them, turned and mirrored.
 

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
+from pconv_core.evaluation import UP_TO_HALF
+
 WIDTH = 9.0  # inches; a README shows it at about 900 pixels
 
 # Okabe and Ito (2008): distinguishable with every kind of colour vision.
@@ -194,6 +196,43 @@ def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataF
         axes[0].set_ylabel(r"PSNR of $I_{comp}$ in dB")
         handles, labels = axes[1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    plt.close(figure)
+    return figure
+
+
+def psnr_differences(gaps: pd.DataFrame, of: str, styles: dict[str, str]) -> Figure:
+    """PSNR of one method over others against hole ratio, with 95 % intervals.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        As `evaluation.differences` returns it.
+    of : str
+        The method that the others are taken from.
+    styles : dict of model in the table -> key of COLOURS
+        Of the others that are to be shown.
+    """
+    gaps = gaps[gaps["hole_ratio"] != UP_TO_HALF]
+    bins = list(dict.fromkeys(gaps["hole_ratio"]))
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+        axis.axhline(0, color="black", linewidth=1, linestyle=":")
+        for number, (model, key) in enumerate(styles.items()):
+            part = gaps[gaps["difference"] == f"{of} - {model}"].set_index("hole_ratio").loc[bins]
+            aside = 0.05 * (number - (len(styles) - 1) / 2)  # or the intervals hide each other
+            axis.errorbar(
+                np.arange(len(bins)) + aside,
+                part["psnr"],
+                yerr=[part["psnr"] - part["low"], part["high"] - part["psnr"]],
+                marker=MARKERS.get(key, "."),
+                linestyle="-" if key in MARKERS else "--",
+                color=COLOURS[key],
+                capsize=3,
+                label=model,
+            )
+        axis.set_xticks(range(len(bins)), bins)
+        axis.set(xlabel="hole-to-image ratio", ylabel=f"PSNR of {of}\nover the others in dB")
+        figure.legend(loc="outside lower center", ncols=3)
     plt.close(figure)
     return figure
 

@@ -21,7 +21,8 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
-        hardware = f"{_processor()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        hardware = f"{_processor()}, {threads} {'thread' if threads == 1 else 'threads'}"
     return f"{hardware}, torch {torch.__version__.partition('+')[0]}"
 
 

@@ -11,26 +11,18 @@ import contextlib
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import papermill
 from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 
-from pconv_core import preflight, summary
-from pconv_core.evaluation import BASELINES
+from pconv_core import preflight, readme
 from pconv_core.files import whole
 from pconv_core.profiles import changed, load_profile
 from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, UNFINISHED_VARIABLE
-
-RESULTS_BEGIN = "<!-- results: written by `make notebooks` -->"
-RESULTS_END = "<!-- end of results -->"
-SUMMARY_BEGIN = "<!-- summary: written by `make notebooks` -->"
-SUMMARY_END = "<!-- end of summary -->"
 
 
 def run_notebook(
@@ -158,51 +150,6 @@ def write_report(results: Path) -> Path:
     return report
 
 
-def results_table(results: Path) -> str:
-    """The README's table, in Markdown, from tables/psnr_overall.csv of a run."""
-    table = pd.read_csv(results / "tables" / "psnr_overall.csv")
-    lines = [
-        "| method | PSNR in dB | SSIM | L1 in % | PSNR of I_out in dB | perceptual features |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in table.itertuples():
-        features = "-" if row.model in BASELINES else row.features
-        lines.append(
-            f"| {row.model} | {row.psnr:.2f} | {row.ssim:.3f} | {row.l1:.2f} | {row.psnr_out:.2f} "
-            f"| {features} |"
-        )
-    return "\n".join(lines)
-
-
-def summary_list(results: Path) -> str:
-    """The README's summary, in Markdown, from the tables of all runs."""
-    lines = []
-    for sentence in summary.sentences(results):
-        lines += textwrap.wrap(sentence, 98, initial_indent="- ", subsequent_indent="  ")
-    return "\n".join(lines)
-
-
-def write_readme(readme: Path, results: Path) -> None:
-    """Put the summary and the demo's table between their marks in the README.
-
-    Parameters
-    ----------
-    readme : Path
-    results : Path
-        The folder with results of all profiles.
-    """
-    text = readme.read_text(encoding="utf-8")
-    text = _between(text, SUMMARY_BEGIN, summary_list(results), SUMMARY_END)
-    text = _between(text, RESULTS_BEGIN, results_table(results / "demo"), RESULTS_END)
-    readme.write_text(text, encoding="utf-8")
-
-
-def _between(text: str, begin: str, body: str, end: str) -> str:
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}\n\n{body}\n\n{end}{after}"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pconv_core.pipeline", description=__doc__)
@@ -227,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif given.task == "report":
             print(f"written: {write_report(Path('results') / given.profile)}")
         else:
-            write_readme(Path("README.md"), Path("results"))
+            readme.write(Path("README.md"), Path("results"))
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

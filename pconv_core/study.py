@@ -194,7 +194,7 @@ class Study:
         else:
             net = self.network(model, size, STAGES[position - 1])
         keeper = self._keeper(model, size, stage)
-        began = time.monotonic()
+        watch = _Stopwatch(self.stage(stage).steps)
         record = train(
             net.to(self.device),
             InpaintingLoss(self._features, style_scale=p.feature_width).to(self.device),
@@ -205,11 +205,12 @@ class Study:
             workers=_loader_processes(),
             switches=Switches(p.channels_last, p.precision, p.compiled, p.fused_adam, p.accumulate),
             keeper=keeper,
+            watch=watch,
         )
         if distributed.rank() == 0:
             write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
             if p.name_hardware:
-                self._write_time(model, size, stage, (time.monotonic() - began) / 60)
+                self._write_time(model, size, stage, watch.minutes())
             settings = self._trained_with(model, size, stage)
             save_weights(self._new("checkpoints", f"{model}{size}_{stage}.pt"), net, settings)
             keeper.forget()
@@ -246,6 +247,22 @@ class Study:
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
+    def training_facts(self) -> dict[str, object]:
+        """Say how the networks were trained: the last columns of `save_table`, by their names."""
+        p = self.profile
+        steps = p.stage1_steps + p.stage2_steps + p.finetune_steps
+        facts = {
+            "features": self.features_label,
+            "samples": steps * p.batch_size * p.processes,
+        }
+        if p.name_hardware:
+            stages = [(m, s, stage) for m, s in self.entrants.values() for stage in STAGES]
+            paths = [self._found("logs", f"{m}{s}_{stage}_time.csv") for m, s, stage in stages]
+            times = [pd.read_csv(path).iloc[0] for path in paths if path.is_file()]
+            facts["hardware"] = " and ".join(dict.fromkeys(time["hardware"] for time in times))
+            facts["minutes"] = round(sum(time["minutes"] for time in times), 3)
+        return facts
+
     def save_table(self, table: pd.DataFrame, name: str, trained: bool = True) -> pd.DataFrame:
         """Write tables/NAME.csv, three decimals, and return the table.
 
@@ -254,7 +271,7 @@ class Study:
         minutes that all trainings took together.
         """
         if trained:
-            table = table.assign(**self._training_facts())
+            table = table.assign(**self.training_facts())
         table.to_csv(self._new("tables", f"{name}.csv"), index=False, float_format="%.3f")
         return table
 
@@ -328,23 +345,8 @@ class Study:
         settings = {k: v for k, v in self.profile.settings().items() if k not in outside}
         return {**settings, "model": model, "trained_size": size, "stage": stage}
 
-    def _training_facts(self) -> dict[str, object]:
-        p = self.profile
-        steps = p.stage1_steps + p.stage2_steps + p.finetune_steps
-        facts = {
-            "features": self.features_label,
-            "samples": steps * p.batch_size * p.processes,
-        }
-        if p.name_hardware:
-            stages = [(m, s, stage) for m, s in self.entrants.values() for stage in STAGES]
-            paths = [self._found("logs", f"{m}{s}_{stage}_time.csv") for m, s, stage in stages]
-            times = [pd.read_csv(path).iloc[0] for path in paths if path.is_file()]
-            facts["hardware"] = " and ".join(dict.fromkeys(time["hardware"] for time in times))
-            facts["minutes"] = sum(time["minutes"] for time in times)
-        return facts
-
     def _write_time(self, model: str, size: int, stage: str, minutes: float) -> None:
-        """Note how long a training took, or its last part if it was cut off."""
+        """Note what a training ran on and how long it took."""
         row = {"hardware": machine.describe(self.device), "minutes": minutes}
         path = self._new("logs", f"{model}{size}_{stage}_time.csv")
         pd.DataFrame([row]).to_csv(path, index=False, float_format="%.3f")
@@ -365,6 +367,24 @@ class Study:
         """This run's file, or else the one in results/PROFILE."""
         path = self.output / kind / file
         return path if path.exists() else self.root / kind / file
+
+
+class _Stopwatch:
+    """Watches a training; one that was cut off counts in full, at the speed of its last part."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+        self.began = time.monotonic()
+        self.rows: list[tuple[int, float]] = []  # step and time of the record's
+
+    def __call__(self, step: int) -> None:
+        self.rows.append((step, time.monotonic()))
+
+    def minutes(self) -> float:
+        if len(self.rows) < 2:
+            return (time.monotonic() - self.began) / 60
+        (first, start), (last, end) = self.rows[0], self.rows[-1]
+        return (end - start) / (last - first) * self.steps / 60
 
 
 def _loader_processes() -> int:

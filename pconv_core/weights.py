@@ -10,6 +10,8 @@ from pconv_core.files import read_tensors, whole
 from pconv_core.models import InpaintingNet, build_model
 
 SUFFIX = ".safetensors"
+# What comes with the project; its model card lies beside it.
+SHIPPED = Path(__file__).parent / "shipped" / "pconv88.safetensors"
 
 
 def load_network(path: Path) -> InpaintingNet:

@@ -78,6 +78,19 @@ def test_missing_data_is_named(tmp_path):
         folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("embedded", "embedded"),
+        ("places365:/somewhere/places", "places365"),
+        ("/home/someone/BSDS500/test", "BSDS500/test"),
+        ("photos", "photos"),
+    ],
+)
+def test_a_source_is_named_without_its_place(source, name):
+    assert data.source_name(source) == name
+
+
 def test_unreadable_picture_is_named(tmp_path):
     whole = write(tmp_path / "whole.jpg", size=(200, 200))
     bad = {

@@ -3,10 +3,11 @@
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from pconv_core import pipeline
+from pconv_core import readme
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -55,15 +56,20 @@ def test_conda_environment_lists_nothing_twice():
 
 
 def test_readme_shows_the_committed_results():
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition(pipeline.RESULTS_BEGIN)[2].partition(pipeline.RESULTS_END)[0].strip()
-    assert shown == pipeline.results_table(ROOT / "results" / "demo")
+    text = (ROOT / "README.md").read_text()
+    written = readme.blocks(ROOT / "results")
+    assert written.keys() == {"summary", "photographs", "demo"}
+    for name, body in written.items():
+        assert readme.between_marks(text, name) == body
 
 
-def test_readme_shows_the_committed_summary():
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition(pipeline.SUMMARY_BEGIN)[2].partition(pipeline.SUMMARY_END)[0].strip()
-    assert shown == pipeline.summary_list(ROOT / "results")
+def test_readme_lacks_no_mark(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    broken = tmp_path / "README.md"
+    broken.write_text(text.replace("<!-- end of demo -->", ""))
+    with pytest.raises(ValueError, match="lacks the mark <!-- end of demo -->"):
+        readme.write(broken, ROOT / "results")
+    assert broken.read_text() == text.replace("<!-- end of demo -->", "")
 
 
 def test_readme_pictures_and_links_are_there():

@@ -41,9 +41,35 @@ def test_table_has_every_cell():
     assert table["model"].nunique() == 7
 
 
+@pytest.fixture(scope="module")
+def gaps():
+    """Of the partial U-Net on real photographs: low and high, by (other method, bin)."""
+    table = pd.read_csv(ROOT / "results/photos-half/tables/psnr_differences.csv")
+    table["other"] = table["difference"].str.partition(" - ")[2]
+    return table.set_index(["other", "hole_ratio"])[["low", "psnr", "high"]]
+
+
+@pytest.mark.parametrize("other", ["traditional U-Net 128", "Conv U-Net 128"])
+def test_on_photographs_partial_is_above_what_was_trained_alike(gaps, other):
+    assert (gaps.loc[other, "low"] > 0).all()
+    assert gaps.loc["traditional U-Net 128", "psnr"].max() < 1
+
+
+def test_on_photographs_both_sizes_are_alike(gaps):
+    assert (gaps.loc["partial U-Net 112", "psnr"].abs() < 0.1).all()
+
+
+@pytest.mark.parametrize("other", ["Telea", "Navier-Stokes", "biharmonic"])
+def test_on_photographs_the_classical_methods_win_on_small_holes_only(gaps, other):
+    assert (gaps.loc[other, "high"][["0.01-0.1", "0.1-0.2"]] < 0).all()
+    assert (gaps.loc[other, "psnr"][["0.2-0.3", "0.3-0.4", "0.4-0.5", "0.5-0.6"]] > 0).all()
+    assert (gaps.loc[other, "low"][["0.3-0.4", "0.4-0.5", "0.5-0.6"]] > 0).all()
+
+
 def numbers_in_prose():
     """Every number of dB in the README and the chapters' text: (where, as printed)."""
-    texts = {"README.md": (ROOT / "README.md").read_text()}
+    paths = ("README.md", "pconv_core/shipped/README.md")
+    texts = {path: (ROOT / path).read_text() for path in paths}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         texts[path.stem] = "\n".join(c.source for c in cells if c.cell_type == "markdown")

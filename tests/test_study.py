@@ -1,9 +1,18 @@
+import re
+
 import pandas as pd
 import pytest
 
 from pconv_core import training
 from pconv_core.profiles import from_settings, load_profile
-from pconv_core.study import OUTPUT_VARIABLE, REFRESH_VARIABLE, Study, compare, label
+from pconv_core.study import (
+    OUTPUT_VARIABLE,
+    REFRESH_VARIABLE,
+    Study,
+    _Stopwatch,
+    compare,
+    label,
+)
 
 TINY = {
     "size": 48,
@@ -201,9 +210,18 @@ def test_tables_name_the_hardware_if_wanted(study):
     s.log("pconv", 48)
     table = s.save_table(pd.DataFrame({"psnr": [1.0]}), "t")
     assert table.loc[0, "samples"] == (4 + 2 + 2) * 2
-    assert "threads, torch" in table.loc[0, "hardware"]
+    assert re.search(r", \d+ threads?, torch \d", table.loc[0, "hardware"])
     assert 0 < table.loc[0, "minutes"] < 60
     assert "hardware" not in study("b").save_table(pd.DataFrame({"psnr": [1.0]}), "t")
+
+
+def test_a_training_that_was_cut_off_counts_in_full(monkeypatch):
+    clock = iter([100.0, 110.0, 130.0])
+    monkeypatch.setattr("pconv_core.study.time.monotonic", lambda: next(clock))
+    watch = _Stopwatch(steps=600)
+    watch(500)  # it went on somewhere before step 500
+    watch(600)
+    assert watch.minutes() == pytest.approx(20 / 100 * 600 / 60)
 
 
 def test_committed_study_reads_its_own_folder(study, tmp_path, monkeypatch):

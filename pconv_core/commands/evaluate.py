@@ -23,7 +23,13 @@ def add(commands) -> None:
         "of their names; masks are used again if there are fewer.",
     )
     option = command.add_argument
-    option("--checkpoint", required=True, type=Path, metavar="FILE")
+    option(
+        "--checkpoint",
+        default=weights.SHIPPED,
+        type=Path,
+        metavar="FILE",
+        help="default: the weights that come with the project",
+    )
     option("--images", required=True, type=Path, metavar="DIR")
     option("--masks", required=True, type=Path, metavar="DIR")
     option("--mask-hole", choices=("black", "white"), default="black")

@@ -22,10 +22,11 @@ def add(commands) -> None:
     option = command.add_argument
     option(
         "--checkpoint",
-        required=True,
+        default=weights.SHIPPED,
         type=Path,
         metavar="FILE",
-        help="trained weights: of this project, of the seed, or in the common public layout",
+        help="trained weights: of this project, of the seed, or in the common public layout "
+        "(default: those that come with the project)",
     )
     option("--image", required=True, type=Path, metavar="FILE|DIR", help="what to repair")
     option(
