@@ -56,7 +56,7 @@ $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb $(wildcard pcon
 ifeq ($(PROFILE),demo)
 # What the two tell of other runs than their own.
 $(DONE)/07_psnr_table.ipynb: $(wildcard results/demo/tables/08_deviation_runs.csv)
-$(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(wildcard results/photos-half/tables/*.csv)
+$(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(wildcard results/photos-half/tables/*.csv results/photos-half/logs/*.csv)
 endif
 
 # It tells of all machines that were measured.
@@ -84,7 +84,7 @@ stress: $(READY)  ## the long tests in full: 20 kills, 4,000 malformed files, 20
 bench: $(READY)  ## measure this machine: results/bench/MACHINE.csv and a figure, 20 minutes
 	$(BIN)/python -m pconv_core bench
 
-readme: $(READY)  ## write the results table of results/demo into the README
+readme: $(READY)  ## write the tables and the summary into the README
 	$(BIN)/python -m pconv_core.pipeline readme
 
 test: lint unit nbval  ## everything that must hold: lint, tests, notebooks against their outputs

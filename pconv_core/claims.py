@@ -87,8 +87,9 @@ def _noisy(study: Study) -> tuple:
     ratio = _noise(totals["stage2"]) / _noise(late)
     return (
         "convergence at stage 2 is noisy",
-        "mean change of the partial U-Net's loss from record to record, over its median, in stage "
-        "2 over the same in the second half of stage 1",
+        "mean change of the partial U-Net's loss from record to record, over its median, in the "
+        f"{len(totals['stage2'])} records of stage 2 over the same in the last {len(late)} of "
+        "stage 1",
         ratio,
         ratio > 1,
     )

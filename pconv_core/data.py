@@ -212,9 +212,11 @@ def open_photos(source: str, split: str) -> Photos:
 
 
 def source_name(source: str) -> str:
-    """Name a source in a table: of a folder the last two parts, so that no machine shows."""
+    """Name a source in a table: of a folder the last two parts of its path, no more."""
     kind, _, root = source.partition(":")
-    return kind if root else "/".join(Path(source).parts[-2:])
+    if root and kind in ("places365", "coco2014"):
+        return kind
+    return "/".join([part for part in Path(source).parts if part != "/"][-2:])
 
 
 class MaskFolder:

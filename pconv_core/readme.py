@@ -29,7 +29,7 @@ def blocks(results: Path) -> dict[str, str]:
     """
     found = {"summary": _summary(results), "demo": _demo(results / "demo" / "tables")}
     photos = results / summary.PHOTOS / "tables"
-    if photos.is_dir():
+    if (photos / "psnr_differences.csv").is_file():
         found["photographs"] = _photographs(photos)
     return found
 
@@ -98,8 +98,10 @@ def _photographs(tables: Path) -> str:
         rows.append([row.model, f"{row.psnr:.2f}", *cells, f"{row.ssim:.3f}", _features(row)])
     heads = ["method", "up to 0.5", *bins, "SSIM", "perceptual features"]
     facts = (
-        f"Each network saw {overall['samples'][0]:,} samples; together they took "
-        f"{overall['minutes'][0]:.0f} minutes on {overall['hardware'][0]}."
+        f"Each network saw {overall['samples'][0]:,} samples; their trainings, some of them side "
+        f"by side, add up to {overall['minutes'][0]:.0f} minutes on {overall['hardware'][0]}. "
+        "Conv U-Net: the partial U-Net with plain convolutions. Random VGG-16: an untrained one, "
+        "narrower by the factor, gives the loss its features."
     )
     return _table(heads, rows) + "\n\n" + textwrap.fill(facts, 100)
 

@@ -370,7 +370,11 @@ class Study:
 
 
 class _Stopwatch:
-    """Watches a training; one that was cut off counts in full, at the speed of its last part."""
+    """Watches a training.
+
+    One that was cut off counts in full, at the speed of its last part, if that has two rows of the
+    record; or else with that part only.
+    """
 
     def __init__(self, steps: int):
         self.steps = steps

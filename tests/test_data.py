@@ -84,6 +84,8 @@ def test_missing_data_is_named(tmp_path):
         ("embedded", "embedded"),
         ("places365:/somewhere/places", "places365"),
         ("/home/someone/BSDS500/test", "BSDS500/test"),
+        ("/home/someone/a:b/test", "a:b/test"),
+        ("/test", "test"),
         ("photos", "photos"),
     ],
 )

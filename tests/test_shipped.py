@@ -14,6 +14,7 @@ from pconv_core.__main__ import main
 from pconv_core.models import PConvUNet
 
 ROOT = Path(__file__).parents[1]
+CLASSICAL = ("Telea", "Navier-Stokes", "biharmonic")
 CARD = weights.SHIPPED.with_name("README.md").read_text()
 
 
@@ -59,6 +60,10 @@ def test_the_card_tells_what_the_tables_hold():
     assert rows.keys() == set(table.index)
     for name, psnr in rows.items():
         assert psnr == f"{table.loc[name, 'psnr']:.2f}"
+    demo = pd.read_csv(ROOT / "results/demo/tables/09_shipped.csv").set_index("model")["psnr"]
+    assert f"reaches {demo['shipped weights']:.2f} dB, Telea {demo['Telea']:.2f} dB" in CARD
+    ours, *others = (f"{table.loc[name, 'ssim']:.3f}" for name in ("shipped weights", *CLASSICAL))
+    assert f"({ours}; {min(others)} to {max(others)})" in CARD
 
 
 def test_they_pass_the_classical_methods_on_photographs_never_seen():
@@ -69,5 +74,6 @@ def test_they_pass_the_classical_methods_on_photographs_never_seen():
     gaps["other"] = gaps["difference"].str.partition(" - ")[2]
     low = gaps.pivot(index="other", columns="hole_ratio", values="low")
     assert (low.loc[["Telea", "Navier-Stokes"], "0.01-0.5"] > 0).all()
+    assert low.loc["biharmonic", "0.01-0.5"] < 0
     assert (low[["0.2-0.3", "0.3-0.4", "0.4-0.5", "0.5-0.6"]] > 0).all(axis=None)
     assert (gaps[gaps["hole_ratio"] == "0.01-0.1"].query("other != 'mean fill'")["high"] < 0).all()
