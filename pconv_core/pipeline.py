@@ -2,7 +2,7 @@
 
 python -m pconv_core.pipeline run notebooks/02_pretrain_stage1.ipynb --profile demo
 python -m pconv_core.pipeline store --profile demo
-python -m pconv_core.pipeline readme --profile demo
+python -m pconv_core.pipeline readme
 python -m pconv_core.pipeline report --profile demo
 """
 

@@ -268,7 +268,7 @@ class Study:
 
         If networks were trained for it, the last columns say with which perceptual features and
         on how many samples each; in a profile that names its hardware also on what, and the
-        minutes that all trainings took together.
+        minutes of all trainings added up.
         """
         if trained:
             table = table.assign(**self.training_facts())
