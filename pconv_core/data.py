@@ -4,7 +4,6 @@ A sample is a pure function of (seed, number): the order of loading, the number 
 processes or an interruption cannot change what a network sees.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,14 +12,31 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pconv_core import pictures
-from pconv_core.listing import SUFFIXES, photographs
+from pconv_core.files.listing import photographs
+from pconv_core.files.pictures import ENDINGS, read_hole, read_photo
 from pconv_core.masks import BINS, random_mask
-from pconv_core.seeding import generator
+from pconv_core.masks.seeding import generator
+
+__all__ = [
+    "Cut",
+    "MaskFolder",
+    "Photos",
+    "Samples",
+    "batches",
+    "coco2014",
+    "crop",
+    "embedded",
+    "evaluation_set",
+    "folder",
+    "open_photos",
+    "places365",
+    "random_cut",
+    "source_name",
+    "to_tensor",
+]
 
 # Colour photographs that installed packages carry, by (package, file name).
 EMBEDDED_TRAIN = (
@@ -41,8 +57,6 @@ PLACES365_FOLDERS = {
     "val": ("val", "val_256", "val_large"),
 }
 COCO2014_FOLDERS = {"train": "train2014", "val": "val2014"}
-
-
 MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
 
 
@@ -53,40 +67,6 @@ class Cut(NamedTuple):
     down: float  # place between the upper end (0) and the lower end (1)
     right: float  # ... the left end and the right end
     mirrored: bool
-
-
-def read_photo(path: Path, least: float | None = None) -> np.ndarray:
-    """Decode a photograph, turned upright by its EXIF orientation.
-
-    Parameters
-    ----------
-    path : Path
-    least : float, optional
-        Pixels that the short side must keep.  A larger JPEG is then decoded at 1/2, 1/4 or 1/8 of
-        its size, which leaves out most of the work of decoding and of resizing it later.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), uint8, RGB
-
-    Raises
-    ------
-    ValueError
-        If the file is missing or no picture that Pillow can read.
-    """
-    try:
-        # Not by its path: Pillow maps some TIFFs into memory then, and garbles turned ones.
-        with open(path, "rb") as file, Image.open(file) as picture:
-            if least is not None:
-                picture.draft(None, (math.ceil(least),) * 2)
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except FileNotFoundError:
-        raise ValueError(f"no photograph at {path}") from None
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"cannot read {path} as a picture ({error}); it should be one of "
-            f"{', '.join(sorted(SUFFIXES))}"
-        ) from None
 
 
 class Photos(Sequence):
@@ -116,9 +96,7 @@ class Photos(Sequence):
         root: Path = Path(),
     ):
         if not paths:
-            raise ValueError(
-                f"{name} holds no photograph; files should end in {', '.join(sorted(SUFFIXES))}"
-            )
+            raise ValueError(f"{name} holds no photograph; files should end in {ENDINGS}")
         self.paths, self.name, self.root = list(paths), name, root
         self._kept = lru_cache(maxsize=None)(read_photo) if keep else None
 
@@ -238,7 +216,7 @@ class MaskFolder:
     def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Draw a mask of shape (size, size), float32: 1 = known, 0 = hole."""
         index, turns, mirrored = rng.integers(0, [len(self.masks), 4, 2])
-        known = ~pictures.read_hole(self.masks.path(index), None)
+        known = ~read_hole(self.masks.path(index), None)
         known = np.rot90(known, turns)[:, :: 1 - 2 * int(mirrored)].astype(np.float32)
         # The nearest pixel: a mask that was smoothed would no longer be 0 or 1.
         return cv2.resize(known, (size, size), interpolation=cv2.INTER_NEAREST)

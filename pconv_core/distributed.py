@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
+from pconv_core import hardware
+
+__all__ = ["any_of", "group", "launch", "mean", "processes", "rank", "wait", "wrap"]
+
 
 def rank() -> int:
     """Number of this process, 0 for the first or only one."""
@@ -30,12 +34,11 @@ def processes() -> int:
 @contextmanager
 def group() -> Iterator[torch.device]:
     """Join the processes that torchrun started, if it did; yields this process's device."""
-    cuda = torch.cuda.is_available()
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    device = hardware.device()
     if "WORLD_SIZE" not in os.environ:
         yield device
         return
+    cuda = device.type == "cuda"
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo")

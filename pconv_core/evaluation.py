@@ -1,7 +1,6 @@
 """PSNR, SSIM and L1 by hole-ratio bin, for networks and for classical baselines."""
 
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 
 import cv2
 import numpy as np
@@ -13,6 +12,24 @@ from torch import Tensor
 
 from pconv_core.models import InpaintingNet, check_pair, composite
 
+__all__ = [
+    "BASELINES",
+    "MAX_PSNR",
+    "UP_TO_HALF",
+    "Fill",
+    "biharmonic",
+    "by_bin",
+    "differences",
+    "evaluate",
+    "mean_fill",
+    "metrics",
+    "navier_stokes",
+    "network_fill",
+    "overall",
+    "telea",
+    "towards_input",
+]
+
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]
 
@@ -22,7 +39,7 @@ OPENCV_RADIUS = 3
 UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
 
 
-def network(model: InpaintingNet) -> Fill:
+def network_fill(model: InpaintingNet) -> Fill:
     """Wrap a network as it is now, folded, without gradient; I_out is clipped to [0, 1]."""
     folded = model.eval().folded()
     device = next(model.parameters()).device
@@ -204,18 +221,6 @@ def towards_input(fill: Fill, crops: Iterator[tuple]) -> float:
         moved += ((fill(images, masks) - 0.5) * hole).abs().sum().item()
         away += ((images - 0.5) * hole).abs().sum().item()
     return moved / away
-
-
-def published() -> pd.DataFrame:
-    """Figures of the paper, the seed and other re-implementations, as published.
-
-    Returns
-    -------
-    DataFrame
-        source, model, data, hole_ratio, psnr_db, ssim, l1_percent, note; absent figures are NaN.
-    """
-    with (files("pconv_core") / "published.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file)
 
 
 def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:

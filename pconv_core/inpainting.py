@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from pconv_core.models import MIN_SIZE, InpaintingNet
 
+__all__ = ["OVERLAP", "WINDOW", "check_numbers", "fill", "inpaint"]
+
 # A larger picture is worked on in windows, so that memory does not grow with it.
 WINDOW = 1024
 OVERLAP = 256

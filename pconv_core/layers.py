@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+__all__ = ["PartialConv2d", "Parts", "PlainConv2d", "all_known"]
+
 Parts = Tensor | Sequence[Tensor]
 
 

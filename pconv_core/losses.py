@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import VGG16_Weights, vgg16
 
-from pconv_core.files import read_tensors
+from pconv_core.files.checkpoints import read_tensors
 from pconv_core.models import Normalise, check_pair, composite
+
+__all__ = ["WEIGHTS", "InpaintingLoss", "VGGFeatures", "gram"]
 
 # Eq. 7; the style weight is that of the second stage and of the paper.
 WEIGHTS = {
@@ -106,7 +108,7 @@ class InpaintingLoss(nn.Module):
     """The loss of eq. 7: six weighted terms, each averaged over the images of the batch.
 
     L = L_valid + 6 L_hole + 0.05 L_perceptual + lambda_style (L_style_out + L_style_comp)
-    + 0.1 L_tv, lambda_style being 1 in the seed's first stage and 120 otherwise.
+    + 0.1 L_tv, lambda_style being 1 in P-Conv's first stage and 120 otherwise.
 
     Parameters
     ----------

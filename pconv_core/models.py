@@ -15,6 +15,26 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pconv_core.layers import PartialConv2d, PlainConv2d
 
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "MIN_SIZE",
+    "MODELS",
+    "Block",
+    "ConvUNet",
+    "InpaintingNet",
+    "Normalise",
+    "PConvUNet",
+    "UNet",
+    "build_model",
+    "check_binary",
+    "check_input",
+    "check_pair",
+    "composite",
+    "double",
+    "levels_for",
+]
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MIN_SIZE = 32
@@ -86,7 +106,7 @@ class InpaintingNet(nn.Module):
             raise ValueError("the network is in training mode; call eval() before folded()")
         net = copy.deepcopy(self)
         for module in list(net.modules()):
-            if isinstance(module, _Block) and isinstance(module.norm, nn.BatchNorm2d):
+            if isinstance(module, Block) and isinstance(module.norm, nn.BatchNorm2d):
                 module.conv = fuse_conv_bn_eval(module.conv, module.norm)
                 module.norm = nn.Identity()
             elif isinstance(module, nn.Sequential):
@@ -110,7 +130,7 @@ class InpaintingNet(nn.Module):
                     nn.init.zeros_(module.bias)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Convolution with its mask, then batch norm, then activation."""
 
     def __init__(self, conv: nn.Module, norm: bool, activation: nn.Module):
@@ -119,7 +139,7 @@ class _Block(nn.Module):
         self.norm = nn.BatchNorm2d(conv.out_channels) if norm else nn.Identity()
         self.activation = activation
 
-    def forward(self, parts, masks) -> tuple[Tensor, Tensor]:
+    def forward(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Map features that are 0 in their holes to such features."""
         x, mask = self.conv.convolve(parts, masks)
         if not isinstance(self.norm, nn.Identity):
@@ -156,13 +176,13 @@ class PConvUNet(InpaintingNet):
             conv = self.conv(
                 widths[i], widths[i + 1], k, stride=2, padding=k // 2, bias=not has_norm
             )
-            self.encoder.append(_Block(conv, has_norm, nn.ReLU(inplace=True)))
+            self.encoder.append(Block(conv, has_norm, nn.ReLU(inplace=True)))
         self.decoder = nn.ModuleList()
         for i in reversed(range(levels)):
             last = i == 0
             conv = self.conv(widths[i + 1] + widths[i], widths[i], 3, padding=1, bias=last)
             self.decoder.append(
-                _Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2, inplace=True))
+                Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2, inplace=True))
             )
         self._initialise(decoder_slope=0.2)
 
@@ -211,7 +231,7 @@ class ConvUNet(PConvUNet):
 
 
 class UNet(InpaintingNet):
-    """Traditional U-Net, the seed's baseline: 3x3 convolutions of stride 1 and max pooling.
+    """Traditional U-Net, P-Conv's baseline: 3x3 convolutions of stride 1 and max pooling.
 
     It sees the masked image, holes at mid-grey, and no mask; its output passes a tanh that spans
     [0, 1].
@@ -327,9 +347,15 @@ def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
 
 
 def double(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour upsampling by 2, cropped to `size` where the encoder rounded up."""
-    up = F.interpolate(x, scale_factor=2.0, mode="nearest")
-    return up[..., : size[0], : size[1]]
+    """Nearest-neighbour upsampling by 2, fitted to `size`.
+
+    It is cropped where the encoder rounded up, filled with zeros where kernels of even side (of
+    other people's networks) made the map too small.
+    """
+    up = F.interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
+    if up.shape[-2:] == size:
+        return up
+    return F.pad(up, (0, size[1] - up.shape[-1], 0, size[0] - up.shape[-2]))
 
 
 def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:

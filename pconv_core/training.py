@@ -13,11 +13,24 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pconv_core import checkpoints, distributed
+from pconv_core import distributed
 from pconv_core.data import Samples, batches
-from pconv_core.files import whole
+from pconv_core.files import checkpoints
+from pconv_core.files.writing import whole
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
+
+__all__ = [
+    "PRECISIONS",
+    "Keeper",
+    "Preempted",
+    "Progress",
+    "Stage",
+    "Switches",
+    "make_objective",
+    "train",
+    "write_record",
+]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -28,7 +41,7 @@ class Preempted(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the seed's schedule."""
+    """One stage of P-Conv's schedule."""
 
     name: str
     first_step: int  # steps done before it, over all stages

@@ -3,8 +3,8 @@ import os
 import pytest
 import torch
 
-from pconv_core import checkpoints
-from pconv_core.checkpoints import load_weights, previous, read, save_weights, write
+from pconv_core.files import checkpoints
+from pconv_core.files.checkpoints import load_weights, previous, read, save_weights, write
 from pconv_core.models import build_model
 
 

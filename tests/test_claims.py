@@ -3,9 +3,7 @@
 import pandas as pd
 import pytest
 
-from pconv_core import claims
-from pconv_core.profiles import load_profile
-from pconv_core.study import Study
+from pconv_core.study import Study, claims, load_profile
 
 
 class Made(Study):

@@ -6,8 +6,9 @@ from PIL import Image
 
 from pconv_core import data
 from pconv_core.data import Samples, batches, coco2014, embedded, folder, open_photos, places365
+from pconv_core.files.pictures import read_photo
 from pconv_core.masks import BINS, margin_pixels
-from pconv_core.seeding import generator
+from pconv_core.masks.seeding import generator
 
 
 def write(path, colour=(10, 20, 30), size=(40, 30), **options):
@@ -103,9 +104,9 @@ def test_unreadable_picture_is_named(tmp_path):
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"cannot read .*{name} as a picture"):
-            data.read_photo(tmp_path / name)
-    with pytest.raises(ValueError, match=r"no photograph at .*gone\.jpg"):
-        data.read_photo(tmp_path / "gone.jpg")
+            read_photo(tmp_path / name)
+    with pytest.raises(ValueError, match=r"no picture at .*gone\.jpg"):
+        read_photo(tmp_path / "gone.jpg")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -120,11 +121,11 @@ def test_every_mode_becomes_upright_rgb(tmp_path):
     for mode in ("L", "LA", "RGBA", "P", "CMYK", "1"):
         path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
         Image.new(mode, (40, 30)).save(path)
-        assert data.read_photo(path).shape == (30, 40, 3)
+        assert read_photo(path).shape == (30, 40, 3)
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned by 90 degrees
     path = write(tmp_path / "turned.jpg", exif=exif)
-    assert data.read_photo(path).shape == (40, 30, 3)
+    assert read_photo(path).shape == (40, 30, 3)
 
 
 def test_sample_is_a_pure_function_of_seed_and_number():
@@ -196,9 +197,9 @@ def test_evaluation_set_has_every_cell():
 def test_a_large_jpeg_is_read_smaller_but_never_too_small(tmp_path, size):
     photo = cv2.resize(embedded("train")[0], size, interpolation=cv2.INTER_AREA)
     Image.fromarray(photo).save(tmp_path / "large.jpg", quality=95)
-    whole = data.read_photo(tmp_path / "large.jpg").astype(float)
+    whole = read_photo(tmp_path / "large.jpg").astype(float)
     for least in (60, 200.5, 400, 5000):
-        small = data.read_photo(tmp_path / "large.jpg", least)
+        small = read_photo(tmp_path / "large.jpg", least)
         scale = round(whole.shape[0] / small.shape[0])
         assert scale in (1, 2, 4, 8)
         assert min(small.shape[:2]) >= min(least, min(whole.shape[:2]))
@@ -225,7 +226,7 @@ def test_orientation_is_kept_when_reading_smaller(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     Image.new("RGB", (800, 400), (9, 90, 200)).save(tmp_path / "turned.jpg", exif=exif)
-    assert data.read_photo(tmp_path / "turned.jpg", 100).shape == (200, 100, 3)
+    assert read_photo(tmp_path / "turned.jpg", 100).shape == (200, 100, 3)
 
 
 def many(folder_, count, bad=()):

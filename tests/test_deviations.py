@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from pconv_core import deviation_study
-from pconv_core.deviations import (
+from pconv_core.evaluation import network_fill
+from pconv_core.files.foreign import UnscaledPartialConv2d
+from pconv_core.layers import PartialConv2d
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import PConvUNet
+from pconv_core.study import Study, deviation_runs
+from pconv_core.study.deviations import (
     DEVIATIONS,
     FAITHFUL,
     REPLICA,
@@ -20,17 +25,11 @@ from pconv_core.deviations import (
     EncoderUnnormalised,
     PaddingKnownConv2d,
     PerceptualOfOutput,
-    SeedReplica,
+    ReplicaUNet,
     SwappedComposite,
     unnormalised,
 )
-from pconv_core.evaluation import network
-from pconv_core.foreign import SeedPartialConv2d
-from pconv_core.layers import PartialConv2d
-from pconv_core.losses import InpaintingLoss, VGGFeatures
-from pconv_core.models import PConvUNet
-from pconv_core.profiles import changed, load_profile
-from pconv_core.study import Study
+from pconv_core.study.profile import changed, load_profile
 
 
 def by_windows(layer, x, mask):
@@ -90,9 +89,9 @@ def test_networks():
     assert norms == []
     assert any(isinstance(m, nn.BatchNorm2d) for m in EncoderUnnormalised(5, 2).decoder.modules())
     assert all(block.conv.bias is not None for block in EncoderUnnormalised(5, 2).encoder)
-    replica = SeedReplica(5, 4).eval()
+    replica = ReplicaUNet(5, 4).eval()
     assert replica.encoder[0].conv.weight.std() < 0.02
-    assert isinstance(replica.encoder[0].conv, SeedPartialConv2d)
+    assert isinstance(replica.encoder[0].conv, UnscaledPartialConv2d)
     with torch.no_grad():
         out = replica(100 * torch.randn(1, 3, 32, 32), torch.ones(1, 1, 32, 32))
     assert 0 <= out.min() < out.max() <= 1
@@ -132,7 +131,7 @@ def test_the_replica_has_every_departure():
     names = [d.name for d in DEVIATIONS]
     assert len(set(names)) == len(names)
     assert names[0] == "faithful"
-    for deviation in (d for d in DEVIATIONS if d.whose == "seed"):
+    for deviation in (d for d in DEVIATIONS if d.whose == "P-Conv"):
         if deviation.network is not PConvUNet:
             mine = (deviation.network, deviation.network.conv)
             assert issubclass(REPLICA.network, mine[0]) or issubclass(REPLICA.network.conv, mine[1])
@@ -151,9 +150,9 @@ def study(tmp_path):
 
 
 def test_schedule(study):
-    faithful = deviation_study.stages(study, FAITHFUL)
+    faithful = deviation_runs.stages(study, FAITHFUL)
     assert faithful == [study.stage(name) for name in ("stage1", "stage2", "finetune")]
-    by_name = {d.name: deviation_study.stages(study, d) for d in DEVIATIONS}
+    by_name = {d.name: deviation_runs.stages(study, d) for d in DEVIATIONS}
     rates = [s.learning_rate for s in by_name["learning rate 0.02"]]
     assert rates == pytest.approx([0.02, 0.002, 0.0002])
     styles = [s.lambda_style for s in by_name["style weight 120 from the start"]]
@@ -162,29 +161,29 @@ def test_schedule(study):
 
 @pytest.mark.parametrize("deviation", DEVIATIONS, ids=lambda d: d.name)
 def test_every_deviation_trains_and_is_measured(study, deviation):
-    net = deviation_study.trained(study, deviation)
-    measured = deviation_study.measure(study, net, deviation)
+    net = deviation_runs.trained(study, deviation)
+    measured = deviation_runs.measure(study, net, deviation)
     assert set(measured) == {"psnr", "ssim", "excess", "peak"}
     assert all(math.isfinite(value) for value in measured.values())
 
 
 def test_faithful_is_what_the_study_trains(study):
-    ours = deviation_study.trained(study, FAITHFUL).state_dict()
+    ours = deviation_runs.trained(study, FAITHFUL).state_dict()
     theirs = study.network("pconv", 48, "finetune").state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_batch_statistics(study):
-    net = deviation_study.build(study, FAITHFUL)
+    net = deviation_runs.build(study, FAITHFUL)
     images, masks = torch.rand(3, 3, 48, 48), (torch.rand(3, 1, 48, 48) < 0.7).float()
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    out = deviation_study.with_batch_statistics(net)(images, masks)
+    out = deviation_runs.with_batch_statistics(net)(images, masks)
     for name, value in net.state_dict().items():
         assert torch.equal(value, before[name])
-    alone = deviation_study.with_batch_statistics(net)(images[1:2], masks[1:2])
+    alone = deviation_runs.with_batch_statistics(net)(images[1:2], masks[1:2])
     torch.testing.assert_close(out[1:2], alone)
-    assert not torch.allclose(out, network(net)(images, masks))
+    assert not torch.allclose(out, network_fill(net)(images, masks))
 
 
 def test_periodicity_tells_patterns_and_blur():
@@ -192,17 +191,17 @@ def test_periodicity_tells_patterns_and_blur():
     truth = torch.from_numpy(rng.random((12, 3, 32, 32))).float()
     masks = torch.ones(12, 1, 32, 32)
     masks[..., 6:26, 6:26] = 0
-    same = deviation_study.periodicity(truth, truth, masks)
+    same = deviation_runs.periodicity(truth, truth, masks)
     assert same == pytest.approx({"excess": 0, "peak": 0}, abs=1e-6)
     wave = torch.sin(torch.arange(32) * 2 * torch.pi / 4).expand(32, 32)
-    striped = deviation_study.periodicity(truth + wave, truth, masks)
+    striped = deviation_runs.periodicity(truth + wave, truth, masks)
     assert striped["peak"] > 10
     assert striped["excess"] > 3
     noise = truth + 0.3 * torch.from_numpy(rng.standard_normal((12, 1, 32, 32))).float()
-    assert deviation_study.periodicity(noise, truth, masks)["peak"] < 4
+    assert deviation_runs.periodicity(noise, truth, masks)["peak"] < 4
     blurred = torch.from_numpy(gaussian_filter(truth.numpy(), (0, 0, 1, 1)))
-    assert deviation_study.periodicity(blurred, truth, masks)["excess"] < -5
-    assert deviation_study.periodicity(blurred, truth, masks)["peak"] < 4
+    assert deviation_runs.periodicity(blurred, truth, masks)["excess"] < -5
+    assert deviation_runs.periodicity(blurred, truth, masks)["peak"] < 4
 
 
 def test_table_by_hand():
@@ -216,7 +215,7 @@ def test_table_by_hand():
             "peak": [1.0, 1.0, 1.0, 5.0],
         }
     )
-    table = deviation_study.by_deviation(rows).set_index("deviation")
+    table = deviation_runs.by_deviation(rows).set_index("deviation")
     assert table.index.tolist() == ["faithful", "other"]
     assert table["seeds"].tolist() == [2, 2]
     assert table.loc["other", "delta_psnr"] == pytest.approx(-2)
@@ -250,17 +249,17 @@ def test_losses_are_the_papers_but_for_one_term():
 
 def test_runs_do_not_depend_on_processes(study):
     threads = torch.get_num_threads()
-    rows, fillings = deviation_study.runs(study.profile, [3, 4], processes=2)
+    rows, fillings = deviation_runs.runs(study.profile, [3, 4], processes=2)
     assert rows["deviation"].tolist() == 2 * [d.name for d in DEVIATIONS]
     assert rows["seed"].tolist() == len(DEVIATIONS) * [3] + len(DEVIATIONS) * [4]
     assert list(fillings) == [d.name for d in DEVIATIONS]
     torch.set_num_threads(1)
     try:
         pair = [d.name for d in DEVIATIONS].index("measured on I_out, batch statistics")
-        (row, filling), (other, _) = deviation_study._job(study.profile, 3, [0, pair])
+        (row, filling), (other, _) = deviation_runs._job(study.profile, 3, [0, pair])
     finally:
         torch.set_num_threads(threads)
-    measures = list(deviation_study.MEASURES)
+    measures = list(deviation_runs.MEASURES)
     for number, expected in ((0, row), (pair, other)):
         assert rows.loc[number, measures].to_dict() == {m: expected[m] for m in measures}
     assert torch.equal(fillings["faithful"], filling)
@@ -268,12 +267,12 @@ def test_runs_do_not_depend_on_processes(study):
 
 
 def test_networks_are_shared_by_measures_only():
-    groups = deviation_study.networks()
+    groups = deviation_runs.networks()
     assert sorted(number for group in groups for number in group) == list(range(len(DEVIATIONS)))
     shared = [group for group in groups if len(group) > 1]
     assert [[DEVIATIONS[k].name for k in group] for group in shared] == [
         ["faithful", "measured on I_out", "measured on I_out, batch statistics"],
-        ["all the seed's, measured on I_comp", "all the seed's, measured as it does"],
+        ["all of P-Conv's, measured on I_comp", "all of P-Conv's, measured as it does"],
     ]
 
 
@@ -281,7 +280,7 @@ def test_a_loss_that_is_no_number_leaves_a_note(study, monkeypatch):
     def fails(*_):
         raise FloatingPointError("the loss is nan at step 3; nothing was saved")
 
-    monkeypatch.setattr(deviation_study, "trained", fails)
-    ((row, filling),) = deviation_study._job(study.profile, 3, [1])
+    monkeypatch.setattr(deviation_runs, "trained", fails)
+    ((row, filling),) = deviation_runs._job(study.profile, 3, [1])
     assert row == {"deviation": DEVIATIONS[1].name, "seed": 3, "note": "the loss is nan at step 3"}
     assert torch.isnan(filling).all()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from pconv_core import readme
+from pconv_core.study import readme
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -57,8 +57,8 @@ def test_conda_environment_lists_nothing_twice():
 
 def test_readme_shows_the_committed_results():
     text = (ROOT / "README.md").read_text()
-    written = readme.blocks(ROOT / "results")
-    assert written.keys() == {"summary", "photographs", "demo"}
+    written = readme.blocks(ROOT / "results" / "reference")
+    assert written.keys() == {"answer", "summary", "photographs", "demo", "core"}
     for name, body in written.items():
         assert readme.between_marks(text, name) == body
 
@@ -68,7 +68,7 @@ def test_readme_lacks_no_mark(tmp_path):
     broken = tmp_path / "README.md"
     broken.write_text(text.replace("<!-- end of demo -->", ""))
     with pytest.raises(ValueError, match="lacks the mark <!-- end of demo -->"):
-        readme.write(broken, ROOT / "results")
+        readme.write(broken, ROOT / "results" / "reference")
     assert broken.read_text() == text.replace("<!-- end of demo -->", "")
 
 

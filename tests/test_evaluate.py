@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from pconv_core import checkpoints
 from pconv_core.__main__ import main
+from pconv_core.files import checkpoints
 from pconv_core.masks import random_mask
 from pconv_core.models import build_model
 

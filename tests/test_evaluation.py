@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from pconv_core import evaluation
 from pconv_core.data import embedded, evaluation_set
 from pconv_core.models import build_model
+from pconv_core.study.tables import published
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_mean_fill_is_the_mean_of_the_known():
 def test_network_sees_no_hole_and_no_gradient(crops):
     *_, images, masks = crops[6]
     net = build_model("unet", 32, 4, seed=0)
-    fill = evaluation.network(net.train())
+    fill = evaluation.network_fill(net.train())
     out = fill(images, masks)
     assert not out.requires_grad
     assert torch.equal(out, fill(images * masks, masks))
@@ -107,9 +108,9 @@ def test_means_by_bin_and_over_all():
 
 
 def test_published_facts():
-    table = evaluation.published()
-    seed = table[table["source"] == "P-Conv (the seed)"].set_index("model")["psnr_db"]
-    assert seed.to_dict() == {"PConv": 22.65, "U-Net": 13.37}
+    table = published()
+    pconv = table[table["source"] == "P-Conv"].set_index("model")["psnr_db"]
+    assert pconv.to_dict() == {"PConv": 22.65, "U-Net": 13.37}
     paper = table[table["source"].str.startswith("paper")]
     assert paper["psnr_db"].tolist() == [28.32, 25.25, 22.89]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pconv_core import figures
 from pconv_core.evaluation import UP_TO_HALF
+from pconv_core.study import figures
 
 
 def test_differences_are_drawn_with_their_intervals():

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pconv_core import weights
-from pconv_core.bench import TextbookUNet
-from pconv_core.foreign import ForeignPConvUNet, SeedUNet, build
+from pconv_core.bench.networks import TextbookUNet
+from pconv_core.files import weights
+from pconv_core.files.foreign import ForeignPConvUNet, ForeignUNet, build
 from pconv_core.models import PConvUNet
 
 LEVELS, WIDTHS = 3, [3, 4, 6, 8]
@@ -34,7 +34,7 @@ def put(state, prefix, entries):
     state.update({f"{prefix}.{k}": v for k, v in entries.items()})
 
 
-def seed_pconv(shallow_last=True):
+def pconv_state(shallow_last=True):
     torch.manual_seed(0)
     state = {"vgg.features.0.weight": torch.randn(4, 3, 3, 3)}
     for n in range(1, LEVELS + 1):
@@ -47,7 +47,7 @@ def seed_pconv(shallow_last=True):
     return state
 
 
-def public_pconv():
+def public_state():
     torch.manual_seed(1)
     state = {}
     for n in range(1, LEVELS + 1):
@@ -89,18 +89,18 @@ def batch_norm(x, entry):
     )
 
 
-def by_hand(state, image, mask, seeds):
+def by_hand(state, image, mask, of_pconv):
     """Either layout, written out: another computation than the one tested."""
     x, skips = (image * 2 - 1) * mask, []
-    if not seeds:
+    if not of_pconv:
         mean, std = PConvUNet(1, 1).normalise.mean, PConvUNet(1, 1).normalise.std
         x = (image - mean) / std * mask
     m = mask.expand_as(x)
     for n in range(1, LEVELS + 1):
         skips.append((x, m))
-        prefix = f"down{n}.pconv.img_conv.1" if seeds else f"enc_{n}.conv.input_conv"
-        x, m = partial(x, m, entries(state, prefix), 2, ones=not seeds)
-        if not seeds and n > 1:
+        prefix = f"down{n}.pconv.img_conv.1" if of_pconv else f"enc_{n}.conv.input_conv"
+        x, m = partial(x, m, entries(state, prefix), 2, ones=not of_pconv)
+        if not of_pconv and n > 1:
             x = batch_norm(x, entries(state, f"enc_{n}.bn"))
         x, m = x.relu(), m.expand_as(x)
     for n in range(LEVELS, 0, -1):
@@ -108,34 +108,36 @@ def by_hand(state, image, mask, seeds):
         double = lambda t: F.interpolate(t, scale_factor=2.0)  # noqa: E731
         x = torch.cat([double(x), skip], 1)
         m = torch.cat([double(m), skip_mask], 1)
-        prefix = f"up{LEVELS + 1 - n}.pconv.img_conv.0" if seeds else f"dec_{n}.conv.input_conv"
-        x, m = partial(x, m, entries(state, prefix), 1, ones=not seeds)
+        prefix = f"up{LEVELS + 1 - n}.pconv.img_conv.0" if of_pconv else f"dec_{n}.conv.input_conv"
+        x, m = partial(x, m, entries(state, prefix), 1, ones=not of_pconv)
         if n > 1:
-            of_norm = f"up{LEVELS + 1 - n}.norm" if seeds else f"dec_{n}.bn"
+            of_norm = f"up{LEVELS + 1 - n}.norm" if of_pconv else f"dec_{n}.bn"
             x = F.leaky_relu(batch_norm(x, entries(state, of_norm)), 0.2)
         m = m.expand_as(x)
-    return torch.sigmoid(x) if seeds else x * std + mean
+    return torch.sigmoid(x) if of_pconv else x * std + mean
 
 
 @pytest.mark.parametrize("shallow_last", [True, False])
-def test_the_seeds_partial_unet(shallow_last):
-    net = build(seed_pconv(shallow_last))
+def test_pconvs_partial_unet(shallow_last):
+    net = build(pconv_state(shallow_last))
     assert isinstance(net, ForeignPConvUNet)
     with torch.no_grad():
-        expected = by_hand(seed_pconv(), *pair(), seeds=True)
+        expected = by_hand(pconv_state(), *pair(), of_pconv=True)
         torch.testing.assert_close(net(*pair()), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(net.folded()(*pair()), expected, atol=1e-5, rtol=1e-4)
         if shallow_last:
             assert 0 <= net(*pair()).min() <= net(*pair()).max() <= 1
 
 
 def test_the_public_layout():
-    net = build({f"module.{k}": v for k, v in public_pconv().items()})
+    net = build({f"module.{k}": v for k, v in public_state().items()})
     with torch.no_grad():
-        expected = by_hand(public_pconv(), *pair(), seeds=False)
+        expected = by_hand(public_state(), *pair(), of_pconv=False)
         torch.testing.assert_close(net(*pair()), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(net.folded()(*pair()), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_seeds_traditional_unet():
+def test_pconvs_traditional_unet():
     torch.manual_seed(3)
     state = {}
     for n, (a, b) in enumerate(itertools.pairwise(WIDTHS), start=1):
@@ -144,7 +146,7 @@ def test_the_seeds_traditional_unet():
     for n, (a, b) in enumerate([(8 + 6, 6), (6 + 4, 3)], start=1):
         put(state, f"up{n}.layer.0", conv(b, a, 3))
     net = build(state)
-    assert isinstance(net, SeedUNet)
+    assert isinstance(net, ForeignUNet)
     with torch.no_grad():
         out = net(*pair())
     assert out.shape == (1, 3, 40, 40)
@@ -152,14 +154,14 @@ def test_the_seeds_traditional_unet():
 
 
 def test_files_of_either_kind_are_opened(tmp_path):
-    for name, state in (("seed", seed_pconv()), ("public", {"state_dict": public_pconv()})):
+    for name, state in (("pconv", pconv_state()), ("public", {"state_dict": public_state()})):
         path = tmp_path / f"{name}.pt"
         torch.save(state, path)
         assert isinstance(weights.load_network(path), ForeignPConvUNet)
 
 
 def test_weights_that_do_not_fit_or_are_unknown(tmp_path):
-    broken = seed_pconv()
+    broken = pconv_state()
     del broken["up2.pconv.img_conv.0.weight"]
     torch.save(broken, tmp_path / "broken.pt")
     with pytest.raises(ValueError, match=r"do not fit together|not those of a partial U-Net"):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pconv_core import checkpoints, pictures
 from pconv_core.__main__ import main
+from pconv_core.files import checkpoints, pictures
 from pconv_core.models import build_model
 
 # How many for each command; `make stress` sets more.

@@ -9,8 +9,9 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
-from pconv_core import checkpoints, inpainting, pictures
+from pconv_core import inpainting
 from pconv_core.__main__ import main
+from pconv_core.files import checkpoints, pictures
 from pconv_core.models import build_model
 
 SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}

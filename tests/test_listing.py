@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from pconv_core import listing
+from pconv_core.files import listing
+from pconv_core.files.pictures import SUFFIXES
 
 FILES = int(os.environ.get("PCONV_FILES", "21000"))
 
@@ -24,7 +25,7 @@ def fill(root, count):
 
 def expected(root):
     """Another way to list: pathlib's."""
-    found = (p for p in root.rglob("*") if p.suffix.lower() in listing.SUFFIXES)
+    found = (p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
     return sorted(p.relative_to(root).as_posix() for p in found)
 
 

@@ -3,9 +3,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pconv_core import mask_sets
 from pconv_core.__main__ import main
-from pconv_core.masks import BINS, margin_pixels
+from pconv_core.masks import BINS, margin_pixels, sets
 
 
 def files(folder):
@@ -15,7 +14,7 @@ def files(folder):
 
 def test_the_papers_test_set_in_small(tmp_path):
     out = tmp_path / "set"
-    index = mask_sets.write(mask_sets.paper_test_set(5, size=64, per_cell=3), out, processes=2)
+    index = sets.write(sets.paper_test_set(5, size=64, per_cell=3), out, processes=2)
     assert len(index) == 6 * 2 * 3
     pd.testing.assert_frame_equal(
         pd.read_csv(out / "index.csv"), index.round(6), check_exact=False, atol=1e-6
@@ -35,7 +34,7 @@ def test_the_papers_test_set_in_small(tmp_path):
 
 
 def test_the_papers_numbers():
-    entries = mask_sets.paper_test_set(0)
+    entries = sets.paper_test_set(0)
     assert len(entries) == 12_000
     assert {e.size for e in entries} == {512}
     assert len({e.path for e in entries}) == len({e.number for e in entries}) == 12_000
@@ -43,26 +42,26 @@ def test_the_papers_numbers():
 
 @pytest.mark.parametrize("kind", ["strokes", "occlusion"])
 def test_same_seed_same_bytes_however_many_processes(tmp_path, kind):
-    entries = mask_sets.uniform_set(6, 48, (0.1, 0.4), True, 3, kind)
+    entries = sets.uniform_set(6, 48, (0.1, 0.4), True, 3, kind)
     for processes in (1, 2):
-        mask_sets.write(entries, tmp_path / str(processes), processes)
+        sets.write(entries, tmp_path / str(processes), processes)
     assert files(tmp_path / "1") == files(tmp_path / "2")
-    other = mask_sets.uniform_set(6, 48, (0.1, 0.4), True, 4, kind)
-    mask_sets.write(other, tmp_path / "other", 1)
+    other = sets.uniform_set(6, 48, (0.1, 0.4), True, 4, kind)
+    sets.write(other, tmp_path / "other", 1)
     assert files(tmp_path / "1") != files(tmp_path / "other")
 
 
 def test_a_set_that_cannot_be_leaves_nothing(tmp_path):
-    entries = mask_sets.uniform_set(3, 48, (0.8, 0.9), False, 0, "strokes")
+    entries = sets.uniform_set(3, 48, (0.8, 0.9), False, 0, "strokes")
     with pytest.raises(ValueError, match="no 48x48 mask without border"):
-        mask_sets.write(entries, tmp_path / "set", 1)
+        sets.write(entries, tmp_path / "set", 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="not empty; masks should go into a new folder"):
-        mask_sets.write(mask_sets.uniform_set(1, 48, (0.1, 0.2), True, 0, "strokes"), tmp_path)
+        sets.write(sets.uniform_set(1, 48, (0.1, 0.2), True, 0, "strokes"), tmp_path)
     assert files(tmp_path) == {"mine.txt": b"mine"}
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from pconv_core import checkpoints
+from pconv_core.files import checkpoints
 from pconv_core.models import build_model
 
 STEPS = int(os.environ.get("PCONV_LONG", "240"))

@@ -1,12 +1,11 @@
 """What must hold of the notebooks as stored, without running them."""
 
+import ast
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
-
-from pconv_core.profiles import load_profile
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -41,12 +40,36 @@ def test_the_chapters_are_there():
     ]
 
 
-def test_parameters_are_the_demo_profiles(notebook):
-    cells = [c for c in code_cells(notebook) if "parameters" in tags(c)]
-    assert len(cells) == 1
+def test_there_are_two_parameters_in_two_lines(notebook):
+    (cell,) = [c for c in code_cells(notebook) if "parameters" in tags(c)]
+    assert len(cell.source.splitlines()) <= 4
     values = {}
-    exec(cells[0].source, {}, values)
-    assert values == load_profile("demo").settings()
+    exec(cell.source, {}, values)
+    assert values == {"profile": "demo", "overrides": {}}
+
+
+def test_the_study_is_made_before_any_other_variable(notebook):
+    """Or `Study.of` would take it for a parameter."""
+    cells = code_cells(notebook)
+    place = next(k for k, c in enumerate(cells) if c.source.startswith("study = Study.of("))
+    before = [c for c in cells[:place] if "parameters" not in tags(c)]
+    for cell in before:
+        assert all(isinstance(x, ast.Import | ast.ImportFrom) for x in ast.parse(cell.source).body)
+
+
+@pytest.mark.parametrize("number", ["02", "03", "04"])
+def test_the_stages_share_their_cells(number):
+    """At most 14 cells, at least half of which no other chapter has."""
+    cells = {p.stem[:2]: nbformat.read(p, as_version=4).cells for p in PATHS}
+    others = {c.source for n, of_n in cells.items() if n != number for c in of_n}
+    own = [c for c in cells[number] if c.source not in others]
+    assert len(cells[number]) <= 14
+    assert len(own) >= len(cells[number]) / 2
+
+
+def test_one_name_for_what_is_reproduced(notebook):
+    text = "\n".join(c.source for c in notebook.cells)
+    assert not re.search(r"\b[Tt]he seed\b", text)
 
 
 def test_three_of_four_cells_are_compared(notebook):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pconv_core.occlusion import occlusions
+from pconv_core.masks.occlusion import occlusions
 
 STILL = np.zeros((2, 3))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pconv_core import pipeline
+from pconv_core.study import pipeline
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))

@@ -4,8 +4,9 @@ from collections import namedtuple
 import pytest
 import torch
 
-from pconv_core import losses, preflight
-from pconv_core.profiles import changed, load_profile
+from pconv_core import losses
+from pconv_core.study import preflight
+from pconv_core.study.profile import load_profile
 
 
 def test_the_demo_can_run():
@@ -23,14 +24,12 @@ def test_everything_missing_is_listed_at_once(tmp_path, monkeypatch):
         lambda _: namedtuple("usage", "total used free")(1, 1, 10**6),
     )
     (tmp_path / "empty").mkdir()
-    profile = changed(
-        load_profile("full"),
-        [
-            f"pretrain_photos=places365:{tmp_path}",
-            f"finetune_photos=coco2014:{tmp_path}/none",
-            f"test_photos={tmp_path}/empty",
-        ],
-    )
+    told = {
+        "pretrain_photos": f"places365:{tmp_path}",
+        "finetune_photos": f"coco2014:{tmp_path}/none",
+        "test_photos": f"{tmp_path}/empty",
+    }
+    profile = load_profile("full", told)
     with pytest.raises(ValueError, match="profile full cannot run yet") as caught:
         preflight.check(profile)
     text = str(caught.value)
@@ -47,25 +46,6 @@ def test_everything_missing_is_listed_at_once(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_batch_that_does_not_fit_the_gpu():
-    profile = changed(load_profile("demo"), ["device=auto", "batch_size=4096", "size=1024"])
+    larger = {"name": "large", "device": "auto", "batch_size": 4096, "size": 1024}
+    profile = load_profile("demo", larger)
     assert "do not hold a step" in preflight.problems(profile)[0]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("nonsense=1", "no setting 'nonsense=1'"),
-        ("seed", "no setting 'seed'; it should be NAME=VALUE"),
-        ("seed=a", "profile setting seed is 'a'"),
-        ("recipe=mine", "recipe is 'mine'; it should be one of seed, paper"),
-        ("precision=float8", "precision is 'float8'"),
-    ],
-)
-def test_bad_changes(change, message):
-    with pytest.raises(ValueError, match=message):
-        changed(load_profile("demo"), [change])
-
-
-def test_changes():
-    profile = changed(load_profile("demo"), ["seed=5", "learning_rate=1e-3", "compiled=true"])
-    assert (profile.seed, profile.learning_rate, profile.compiled) == (5, 0.001, True)

@@ -7,13 +7,13 @@ import nbformat
 import pandas as pd
 import pytest
 
-from pconv_core import evaluation, readme
 from pconv_core.masks import BINS
-from pconv_core.profiles import load_profile
-from pconv_core.study import STAGES
+from pconv_core.study import STAGES, load_profile, readme
+from pconv_core.study.tables import published
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results" / "demo"
+REFERENCE = ROOT / "results" / "reference"
+RESULTS = REFERENCE / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_table_has_every_cell():
 @pytest.fixture(scope="module")
 def gaps():
     """Of the partial U-Net on real photographs: low and high, by (other method, bin)."""
-    table = pd.read_csv(ROOT / "results/photos-half/tables/psnr_differences.csv")
+    table = pd.read_csv(REFERENCE / "photographs/tables/psnr_differences.csv")
     table["other"] = table["difference"].str.partition(" - ")[2]
     return table.set_index(["other", "hole_ratio"])[["low", "psnr", "high"]]
 
@@ -68,7 +68,7 @@ def test_on_photographs_the_classical_methods_win_on_small_holes_only(gaps, othe
 
 
 def test_on_photographs_the_classical_methods_have_the_higher_ssim():
-    table = pd.read_csv(ROOT / "results/photos-half/tables/psnr_by_bin.csv")
+    table = pd.read_csv(REFERENCE / "photographs/tables/psnr_by_bin.csv")
     ssim = table.groupby(["model", "hole_ratio"])["ssim"].mean().unstack()
     classical = ssim.loc[["Telea", "Navier-Stokes", "biharmonic"]].min()
     assert (ssim.loc["partial U-Net 128"] < classical).all()
@@ -102,8 +102,8 @@ def numbers_by_hand():
 
 
 def test_numbers_written_by_hand_stand_in_the_tables_they_speak_of():
-    tables = [pd.read_csv(path)["psnr"] for path in ROOT.glob("results/*/tables/09_shipped.csv")]
-    allowed = {f"{v:.2f}" for v in pd.concat([*tables, evaluation.published()["psnr_db"]])}
+    tables = [pd.read_csv(path)["psnr"] for path in REFERENCE.glob("*/tables/09_shipped.csv")]
+    allowed = {f"{v:.2f}" for v in pd.concat([*tables, published()["psnr_db"]])}
     found = numbers_by_hand()
     assert len(found) > 5
     for name, printed in found:

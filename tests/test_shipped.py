@@ -9,11 +9,13 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from pconv_core import data, evaluation, weights
+from pconv_core import data, evaluation
 from pconv_core.__main__ import main
+from pconv_core.files import weights
 from pconv_core.models import PConvUNet
 
 ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "results" / "reference"
 CLASSICAL = ("Telea", "Navier-Stokes", "biharmonic")
 CARD = weights.SHIPPED.with_name("README.md").read_text()
 
@@ -49,25 +51,25 @@ def test_they_beat_the_mean_fill_on_photographs_never_seen():
     """Live, on the embedded test photographs: a damaged file could not."""
     cells = list(data.evaluation_set(data.embedded("test"), 88, 2, seed=5))
     net = weights.load_network(weights.SHIPPED)
-    ours = evaluation.evaluate(evaluation.network(net), cells)
+    ours = evaluation.evaluate(evaluation.network_fill(net), cells)
     mean = evaluation.evaluate(evaluation.mean_fill, cells)
     assert (ours["psnr"] - mean["psnr"]).mean() > 3
 
 
 def test_the_card_tells_what_the_tables_hold():
-    table = pd.read_csv(ROOT / "results/photos-half/tables/09_shipped.csv").set_index("model")
+    table = pd.read_csv(REFERENCE / "photographs/tables/09_shipped.csv").set_index("model")
     rows = dict(re.findall(r"^\| ([\w -]+?) \| ([\d.]+) \|", CARD, flags=re.MULTILINE))
     assert rows.keys() == set(table.index)
     for name, psnr in rows.items():
         assert psnr == f"{table.loc[name, 'psnr']:.2f}"
-    demo = pd.read_csv(ROOT / "results/demo/tables/09_shipped.csv").set_index("model")["psnr"]
+    demo = pd.read_csv(REFERENCE / "demo/tables/09_shipped.csv").set_index("model")["psnr"]
     assert f"reaches {demo['shipped weights']:.2f} dB, Telea {demo['Telea']:.2f} dB" in CARD
     ours, *others = (f"{table.loc[name, 'ssim']:.3f}" for name in ("shipped weights", *CLASSICAL))
     assert f"({ours}; {min(others)} to {max(others)})" in CARD
 
 
 def test_they_pass_the_classical_methods_on_photographs_never_seen():
-    folder = ROOT / "results/photos-half/tables"
+    folder = REFERENCE / "photographs/tables"
     psnr = pd.read_csv(folder / "09_shipped.csv").set_index("model")["psnr"]
     assert psnr.idxmax() == "shipped weights"
     gaps = pd.read_csv(folder / "09_shipped_differences.csv")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pconv_core.bench import TextbookUNet
+from pconv_core.bench.networks import TextbookUNet
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import random_mask
 from pconv_core.models import MODELS, PConvUNet, build_model

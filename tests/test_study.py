@@ -2,19 +2,16 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 
 from pconv_core import training
-from pconv_core.profiles import from_settings, load_profile
-from pconv_core.study import (
-    OUTPUT_VARIABLE,
-    REFRESH_VARIABLE,
-    Study,
-    _Stopwatch,
-    compare,
-    label,
-)
+from pconv_core.study import Study, label, load_profile
+from pconv_core.study.profile import claim
+from pconv_core.study.run import OUTPUT_VARIABLE, _Stopwatch
+from pconv_core.study.tables import compare, stage_finding
 
 TINY = {
+    "name": "tiny",
     "size": 48,
     "small_size": 40,
     "base_channels": 2,
@@ -31,8 +28,7 @@ TINY = {
 @pytest.fixture
 def study(tmp_path):
     def make(folder="a", **changes):
-        settings = {**load_profile("demo").settings(), **TINY, "results": str(tmp_path / folder)}
-        return Study(from_settings({**settings, **changes}))
+        return Study(load_profile("demo", {**TINY, **changes}), tmp_path / folder)
 
     return make
 
@@ -56,7 +52,7 @@ def test_two_runs_leave_the_same_bytes(study):
     ]
 
 
-def test_schedule_is_the_seeds(study):
+def test_schedule_is_that_of_p_conv(study):
     s = study()
     stages = [s.stage(name) for name in ("stage1", "stage2", "finetune")]
     assert [x.lambda_style for x in stages] == [1, 120, 120]
@@ -123,10 +119,18 @@ def test_checkpoint_of_other_settings_is_not_used(study, monkeypatch):
     assert study(test_per_cell=9).network("pconv", 48, "stage1") != "trained"
 
 
-def test_output_goes_elsewhere_and_reading_falls_back(study, tmp_path, monkeypatch):
+def test_a_run_reads_only_what_it_wrote_itself(study, tmp_path, monkeypatch):
     table = pd.DataFrame({"psnr": [1.0]})
     study().save_table(table, "old", trained=False)
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "scratch"))
+    with pytest.raises(ValueError, match="no table old"):
+        study().table("old")
+
+
+def test_a_staged_chapter_reads_what_the_others_left(study, tmp_path, monkeypatch):
+    table = pd.DataFrame({"psnr": [1.0]})
+    study().save_table(table, "old", trained=False)
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "a/tiny/.staging/07"))
     s = study()
     assert s.table("old").equals(table)
     s.save_table(table * 2, "old", trained=False)
@@ -136,18 +140,19 @@ def test_output_goes_elsewhere_and_reading_falls_back(study, tmp_path, monkeypat
         s.table("new")
 
 
-def test_check_against_the_committed_table(study, monkeypatch):
-    s = study()
-    s.save_table(pd.DataFrame({"psnr": [20.0]}), "t", trained=False)
-    assert s.check("t", psnr=0.5) == "t: there is no committed table to compare with"
+def test_check_compares_with_the_reference_never_with_the_last_run(study):
     s = study()
     s.save_table(pd.DataFrame({"psnr": [20.4]}), "t", trained=False)
-    assert s.check("t", psnr=0.5) == "t: 1 rows agree with the committed table (psnr within 0.5)"
-    s = study()
+    assert s.check("t", psnr=0.5) == "t: there is no committed table to compare with"
+    (s.results / "reference/tiny/tables").mkdir(parents=True)
+    (s.results / "reference/tiny/tables/t.csv").write_text("psnr\n20.0\n")
+    for _ in range(2):
+        assert s.check("t", psnr=0.5) == (
+            "t: 1 rows agree with the committed table (psnr within 0.5)"
+        )
     s.save_table(pd.DataFrame({"psnr": [21.0]}), "t", trained=False)
-    assert s.check("t", psnr=0.5) == "t: DIFFERS by 0.600 in column psnr, more than 0.5"
-    monkeypatch.setenv(REFRESH_VARIABLE, "1")
-    assert "agree" in s.check("t", psnr=0.5)
+    assert s.check("t", psnr=0.5) == "t: DIFFERS by 1.000 in column psnr, more than 0.5"
+    assert "agree" in study(compare_with="itself").check("t", psnr=0.5)
 
 
 def test_compare_is_exact_where_no_tolerance_is_given():
@@ -175,27 +180,40 @@ def test_label():
     assert label("pconv", 64) == "partial U-Net 64"
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"size": "64"}, "setting size is '64'; it should be of type int"),
-        ({"batch_size": 0}, "setting batch_size is 0; it should be above 0"),
-        ({"crop_largest": 1.5}, "at most 1"),
-        ({"test_photos": "d", "finetune_photos": "d"}, "test_photos is 'd', which is trained on"),
-    ],
-)
-def test_bad_settings(change, message):
-    with pytest.raises(ValueError, match=message):
-        from_settings({**load_profile("demo").settings(), **change})
+def test_stage_table_is_measured_once_and_for_a_chapter_alone(study, monkeypatch):
+    s = study()
+    table = s.stage_table("stage1")
+    assert table["model"].tolist() == ["partial U-Net 48", "traditional U-Net 48", "mean fill"]
+    monkeypatch.setattr(Study, "evaluate", lambda *_: pytest.fail("measured again"))
+    assert s.stage_table("stage1")["model"].tolist() == table["model"].tolist()
 
 
-def test_missing_and_unknown_settings():
-    settings = load_profile("demo").settings()
-    settings["sise"] = settings.pop("size")
-    with pytest.raises(ValueError, match="lacks size, has the unknown sise"):
-        from_settings(settings, exact=True)
-    with pytest.raises(ValueError, match="no profile named 'huge'; there are: demo"):
-        load_profile("huge")
+def test_stage_finding():
+    models = ["partial U-Net 64", "traditional U-Net 64", "mean fill"]
+    table = pd.DataFrame({"model": models, "psnr": [26.0, 25.0, 22.5]})
+    text = stage_finding(table, table.assign(psnr=[25.0, 25.5, 22.5]))
+    assert "26.00 dB now, the traditional 25.00 dB" in text
+    assert "+1.00 and +3.50 dB" in text
+    assert "partial U-Net 64 +1.00 dB; traditional U-Net 64 -0.50 dB" in text
+
+
+def test_parameters_of_a_notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
+    given = {"profile": "demo", "overrides": {"name": "mine", "size": 96}, "In": [], "_x": 1}
+    study = Study.of({**given, "BINS": 6, "label": label})
+    assert (study.profile.name, study.profile.size) == ("mine", 96)
+    assert yaml.safe_load((tmp_path / "settings.yaml").read_text())["size"] == 96
+    with pytest.raises(ValueError, match="no parameter is named 'stage1_step'; there are profile"):
+        Study.of({**given, "stage1_step": 50})
+    with pytest.raises(ValueError, match="no setting is named 'sise'; did you mean 'size'"):
+        Study.of({"profile": "demo", "overrides": {"sise": 96}})
+
+
+def test_the_folder_of_a_run_is_not_another_runs(tmp_path):
+    claim(tmp_path / "mine", load_profile("demo", {"name": "mine", "seed": 1}))
+    claim(tmp_path / "mine", load_profile("demo", {"name": "mine", "seed": 1}))
+    with pytest.raises(ValueError, match=r"holds another run \(seed 1 instead of 2\); give"):
+        claim(tmp_path / "mine", load_profile("demo", {"name": "mine", "seed": 2}))
 
 
 def test_conv_is_trained_only_if_wanted(study):
@@ -217,19 +235,18 @@ def test_tables_name_the_hardware_if_wanted(study):
 
 def test_a_training_that_was_cut_off_counts_in_full(monkeypatch):
     clock = iter([100.0, 110.0, 130.0])
-    monkeypatch.setattr("pconv_core.study.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("pconv_core.study.run.time.monotonic", lambda: next(clock))
     watch = _Stopwatch(steps=600)
     watch(500)  # it went on somewhere before step 500
     watch(600)
     assert watch.minutes() == pytest.approx(20 / 100 * 600 / 60)
 
 
-def test_committed_study_reads_its_own_folder(study, tmp_path, monkeypatch):
-    elsewhere = tmp_path / "scratch"
-    (tmp_path / "results/photos-half/tables").mkdir(parents=True)
-    (tmp_path / "results/photos-half/tables/t.csv").write_text("psnr\n2.0\n")
-    (elsewhere / "tables").mkdir(parents=True)
-    (elsewhere / "tables/t.csv").write_text("psnr\n1.0\n")
-    monkeypatch.setenv(OUTPUT_VARIABLE, str(elsewhere))
-    found = Study.committed("photos-half", str(tmp_path / "results"))
+def test_a_reference_is_read_where_it_is_committed(tmp_path, monkeypatch):
+    (tmp_path / "reference/photographs/tables").mkdir(parents=True)
+    (tmp_path / "reference/photographs/tables/t.csv").write_text("psnr\n2.0\n")
+    (tmp_path / "scratch/tables").mkdir(parents=True)
+    (tmp_path / "scratch/tables/t.csv").write_text("psnr\n1.0\n")
+    monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "scratch"))
+    found = Study.of_reference("photographs", tmp_path)
     assert found.table("t")["psnr"].tolist() == [2.0]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from pconv_core import summary
+from pconv_core.study import summary
 
 OURS = "partial U-Net 128"
 
@@ -17,8 +17,8 @@ def write(folder, name, rows, columns):
 def results(tmp_path):
     rows = [
         ("faithful", "", 3, 27.0, 0.0, 0.0),
-        ("a", "seed", 3, 26.0, -1.0, 0.2),
-        ("b", "seed", 3, 24.5, -2.5, 0.3),
+        ("a", "P-Conv", 3, 26.0, -1.0, 0.2),
+        ("b", "P-Conv", 3, 24.5, -2.5, 0.3),
         ("c", "other", 3, 20.0, -7.0, 0.3),
         ("on I_out", "measure", 3, 25.0, -2.0, 0.1),
         ("on I_out, batch", "measure", 3, 24.0, -3.0, 0.1),
@@ -31,7 +31,7 @@ def results(tmp_path):
 
 
 def with_photos(results):
-    tables = results / "photos-half/tables"
+    tables = results / "photographs/tables"
     models = [OURS, "traditional U-Net 128", "Conv U-Net 128", "Telea", "Navier-Stokes"]
     rows = [(m, 25.0 - k, 61.4, 0.8) for k, m in enumerate([*models, "biharmonic"])]
     write(tables, "psnr_overall", rows, ["model", "psnr", "minutes", "ssim"])
@@ -56,19 +56,19 @@ def with_photos(results):
     return results
 
 
-def test_the_seeds_own_departures_are_ranked(results):
-    explanation, replica = summary.sentences(results)
+def test_the_departures_of_p_conv_are_ranked(results):
+    *_, explanation, replica = summary.sentences(with_photos(results))
     assert "Of the 2 departures" in explanation
     assert '"b" costs most, -2.50 ± 0.30 dB, then "a", -1.00 ± 0.20 dB,' in explanation
     assert "over 3 random seeds" in explanation
     assert "land at 23.00 dB, -4.00 ± 0.50 dB from the mean of the faithful runs, 27" in replica
     assert "at 19.00 dB, and that measure alone changes the faithful run by -3.00 dB" in replica
-    assert "the seed reported 22.65 dB" in replica
+    assert "P-Conv reported 22.65 dB" in replica
 
 
 def test_real_photographs(results):
-    networks, classical, paper, *seed = summary.sentences(with_photos(results))
-    assert len(seed) == 2
+    networks, classical, paper, *rest = summary.sentences(with_photos(results))
+    assert len(rest) == 2
     assert "reaches 25.00 dB: +1.50 dB (+1.10 to +1.90) against the traditional" in networks
     assert "Telea (22.00 dB) from a hole ratio of 0.3 on" in classical
     assert "Navier-Stokes (21.00 dB) at every hole ratio" in classical
@@ -76,3 +76,10 @@ def test_real_photographs(results):
     assert "0.1-0.2, 0.2-0.3 and 0.3-0.4, it reaches 29.00, 28.00 and 27.00 dB" in paper
     assert "the paper 28.32, 25.25 and 22.89 dB" in paper
     assert "61 minutes" in paper
+
+
+def test_the_answer_in_two_sentences(results):
+    text = summary.answer(with_photos(results))
+    assert "the partial U-Net is +1.50 dB (+1.10 to +1.90) better than a traditional one" in text
+    assert "P-Conv reported +9.28 dB" in text
+    assert "25.00 dB, 3.00 dB above the best method that learns nothing (Telea)" in text

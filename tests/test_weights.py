@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pconv_core import checkpoints, weights
 from pconv_core.__main__ import main
+from pconv_core.files import checkpoints, weights
 from pconv_core.models import build_model
 
 SETTINGS = {"size": 32, "base_channels": 4}

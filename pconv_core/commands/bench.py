@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pconv_core import bench, figures, machine, time_shares
-from pconv_core.files import whole
+from pconv_core import hardware
+from pconv_core.bench import figures, table, time_shares
+from pconv_core.files.figure import save
+from pconv_core.files.writing import whole
 
 
 def add(commands) -> None:
@@ -24,7 +26,7 @@ def add(commands) -> None:
         default=17,
         help="what has not begun by then is listed as not measured (default 17)",
     )
-    command.add_argument("--pairs", type=int, default=bench.PAIRS, help="timings of each side")
+    command.add_argument("--pairs", type=int, default=table.PAIRS, help="timings of each side")
     command.add_argument(
         "--only", default="", metavar="NAME", help="renew the rows whose benchmark begins so"
     )
@@ -39,13 +41,13 @@ def _run(given) -> None:
         raise ValueError(f"--pairs is {given.pairs}; it should be at least 1")
     if not (given.only or given.missing):
         _profile(given.out / "steps")
-    path = bench.run(given.out, given.minutes, given.pairs, given.only, given.missing)
-    figures.save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
+    path = table.run(given.out, given.minutes, given.pairs, given.only, given.missing)
+    save(figures.benchmark(pd.read_csv(path)), path.with_suffix(".png"))
     print(f"{path} and {path.with_suffix('.png').name} written")
 
 
 def _profile(folder: Path) -> None:
-    device = machine.device()
-    table = time_shares.measure(device)
-    with whole(folder / f"{machine.name(device)}.csv") as unfinished:
-        table.to_csv(unfinished, index=False, float_format="%.2f")
+    device = hardware.device()
+    shares = time_shares.measure(device)
+    with whole(folder / f"{table.machine_name(device)}.csv") as unfinished:
+        shares.to_csv(unfinished, index=False, float_format="%.2f")

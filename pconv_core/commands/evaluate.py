@@ -5,11 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
-from pconv_core import evaluation, inpainting, machine, pictures, weights
-from pconv_core.files import whole
+from pconv_core import evaluation, inpainting
+from pconv_core.commands import network
+from pconv_core.files import listing, pictures
+from pconv_core.files.writing import whole
 from pconv_core.masks import BINS
 
 
@@ -22,14 +23,8 @@ def add(commands) -> None:
         "means by bin of hole ratio and over all. Photographs and masks are paired in the order "
         "of their names; masks are used again if there are fewer.",
     )
+    network.add(command)
     option = command.add_argument
-    option(
-        "--checkpoint",
-        default=weights.SHIPPED,
-        type=Path,
-        metavar="FILE",
-        help="default: the weights that come with the project",
-    )
     option("--images", required=True, type=Path, metavar="DIR")
     option("--masks", required=True, type=Path, metavar="DIR")
     option("--mask-hole", choices=("black", "white"), default="black")
@@ -48,10 +43,8 @@ def _run(given) -> None:
         raise ValueError(f"--size is {given.size}; it should be at least 32")
     if given.out.suffix.lower() != ".csv":
         raise ValueError(f"--out is {given.out}; it should end in .csv")
-    images, masks = _pictures(given.images), _pictures(given.masks)
-    net = weights.load_network(given.checkpoint)
-    device = machine.device()
-    net = net.folded().to(device, memory_format=torch.channels_last)
+    images, masks = listing.pictures(given.images), listing.pictures(given.masks)
+    net = network.load(given)
     rows = []
     for number, path in enumerate(tqdm(images, desc="evaluate", unit="picture", leave=False)):
         mask = masks[number % len(masks)]
@@ -64,17 +57,6 @@ def _run(given) -> None:
         f"{len(rows)} pictures: I_comp {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, "
         f"L1 {mean['l1']:.2f} %; I_out {mean['psnr_out']:.2f} dB; all in {given.out}"
     )
-
-
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise ValueError(f"no folder at {folder}")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in pictures.SUFFIXES)
-    if not found:
-        raise ValueError(
-            f"{folder} holds no picture; files should end in {', '.join(sorted(pictures.SUFFIXES))}"
-        )
-    return found
 
 
 def _measure(net, checkpoint: Path, path: Path, mask: Path, size: int | None, mask_hole) -> dict:

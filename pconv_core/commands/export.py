@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pconv_core import weights
+from pconv_core.files import weights
 
 
 def add(commands) -> None:

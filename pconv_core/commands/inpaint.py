@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
-from pconv_core import inpainting, machine, pictures, weights
+from pconv_core import inpainting
+from pconv_core.commands import network
+from pconv_core.files import listing, pictures
 
 _LARGE_HOLE = 0.8
 
@@ -19,15 +20,8 @@ def add(commands) -> None:
         description="Fill holes at the photograph's own size. Known pixels come back bit for bit, "
         "with the orientation and the colour profile of the file.",
     )
+    network.add(command)
     option = command.add_argument
-    option(
-        "--checkpoint",
-        default=weights.SHIPPED,
-        type=Path,
-        metavar="FILE",
-        help="trained weights: of this project, of the seed, or in the common public layout "
-        "(default: those that come with the project)",
-    )
     option("--image", required=True, type=Path, metavar="FILE|DIR", help="what to repair")
     option(
         "--mask",
@@ -53,9 +47,7 @@ def add(commands) -> None:
 
 
 def _run(given) -> None:
-    net = weights.load_network(given.checkpoint)
-    device = machine.device()
-    net = net.folded().to(device, memory_format=torch.channels_last)
+    net = network.load(given)
     if not given.image.is_dir():
         _repair(net, given.checkpoint, given.image, given.mask, given.out, given.mask_hole)
         return
@@ -76,11 +68,7 @@ def _run(given) -> None:
 
 def _jobs(images: Path, masks: Path | None, out: Path) -> list[tuple[Path, Path | None, Path]]:
     """List what to do for a folder: (picture, mask, result)."""
-    found = sorted(p for p in images.iterdir() if p.suffix.lower() in pictures.SUFFIXES)
-    if not found:
-        raise ValueError(
-            f"{images} holds no picture; files should end in {', '.join(sorted(pictures.SUFFIXES))}"
-        )
+    found = listing.pictures(images, "*")
     if masks is not None and not masks.is_dir():
         raise ValueError(f"--mask is the file {masks}; for a folder of pictures it is a folder")
     if out.exists() and not out.is_dir():

@@ -2,8 +2,7 @@
 
 import argparse
 
-from pconv_core import mask_sets
-from pconv_core.masks import KINDS
+from pconv_core.masks import KINDS, sets
 
 
 def add(commands) -> None:
@@ -48,13 +47,13 @@ def _run(given) -> None:
     if given.test_set:
         if given.hole_ratio or given.border is not None:
             raise ValueError("--test-set has its own ratios and borders; leave those options out")
-        per_cell = given.count or mask_sets.PAPER_PER_CELL
-        entries = mask_sets.paper_test_set(given.seed, given.size, per_cell, given.kind)
+        per_cell = given.count or sets.PAPER_PER_CELL
+        entries = sets.paper_test_set(given.seed, given.size, per_cell, given.kind)
     else:
         ratio = tuple(given.hole_ratio or (0.01, 0.6))
         border = given.border is not False
-        entries = mask_sets.uniform_set(
+        entries = sets.uniform_set(
             given.count or 100, given.size, ratio, border, given.seed, given.kind
         )
-    index = mask_sets.write(entries, given.out)
-    print(f"{len(index)} masks and {mask_sets.INDEX} written to {given.out}")
+    index = sets.write(entries, given.out)
+    print(f"{len(index)} masks and {sets.INDEX} written to {given.out}")

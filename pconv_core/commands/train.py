@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from pconv_core import checkpoints, data, distributed
+from pconv_core import data, distributed
+from pconv_core.files import checkpoints
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import MODELS, build_model
-from pconv_core.preview import Preview
-from pconv_core.profiles import load_profile
+from pconv_core.study.preview import Preview
+from pconv_core.study.profile import load_profile
 from pconv_core.training import PRECISIONS, Keeper, Stage, Switches, train
 
 _FROM_PROFILE = ("batch_size", "size", "learning_rate", "base_channels", "features")

@@ -1,0 +1,196 @@
+"""Files of weights, and of training that can go on: written whole or not at all, read unpickled."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pconv_core.files.writing import whole
+
+__all__ = [
+    "FORMAT",
+    "load_into",
+    "load_weights",
+    "previous",
+    "read",
+    "read_tensors",
+    "restore_previous",
+    "save_weights",
+    "write",
+]
+
+FORMAT = "pconv_core 1"
+
+
+def read_tensors(path: Path) -> dict:
+    """Read a dictionary that torch has saved, on the CPU and without its pickled code.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot read the file, or it holds something else; the message says why only.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has no common base for what a bad file can raise
+        raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds a {type(found).__name__}, not a dictionary")
+    return found
+
+
+def write(path: Path, state: dict) -> None:
+    """Write a checkpoint so that at every moment a whole one is there.
+
+    It goes to a temporary file, which is flushed and renamed; the checkpoint that was there before
+    is kept as NAME.previous.
+
+    Parameters
+    ----------
+    path : Path
+    state : dict
+        Tensors, numbers, strings, lists and dictionaries.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, for want of space for instance; what was there is still there.
+    """
+    try:
+        with whole(path) as unfinished:
+            with open(unfinished, "wb") as file:
+                torch.save({"format": FORMAT, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            _keep(path)
+        _flush_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its own.
+        raise OSError(
+            f"cannot write the checkpoint {path} ({error}); the one before it is untouched"
+        ) from error
+
+
+def previous(path: Path) -> Path:
+    """Where `write` keeps the checkpoint before the last."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def restore_previous(path: Path) -> None:
+    """Put the checkpoint before the last in its place; that one is kept as NAME.damaged.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    older = previous(path)
+    if not older.is_file():
+        raise ValueError(f"there is no older checkpoint {older}")
+    read(older)
+    if path.is_file():
+        os.replace(path, path.with_name(f"{path.name}.damaged"))
+    os.replace(older, path)
+
+
+def read(path: Path) -> dict:
+    """Read a checkpoint of ours, without running anything that it may hold.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is truncated or of another kind.
+    """
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path}")
+    try:
+        state = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(_bad(path, str(error))) from None
+    if state.get("format") != FORMAT:
+        raise ValueError(_bad(path, "it holds something else"))
+    return state
+
+
+def _bad(path: Path, why: str) -> str:
+    older = previous(path)
+    advice = "there is no older one"
+    if older.is_file():
+        advice = f"{older} is the one before it, which --resume-previous goes on with"
+    return f"{path} is not a checkpoint of this project, or damaged ({why}); {advice}"
+
+
+def save_weights(path: Path, model: nn.Module, settings: dict) -> None:
+    """Write the weights and what they were trained with; `load_weights` demands the same.
+
+    Parameters
+    ----------
+    path : Path
+    model : nn.Module
+    settings : dict
+        Plain numbers and strings.
+    """
+    write(path, {"settings": settings, "model": model.state_dict()})
+
+
+def load_weights(path: Path, model: nn.Module, settings: dict) -> bool:
+    """Load the weights, if they are there and were trained with these settings.
+
+    Returns
+    -------
+    bool
+        False, and the model as it was, if there is no file or its settings differ.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint of ours.
+    """
+    if not path.is_file():
+        return False
+    state = read(path)
+    if state.get("settings") != settings:
+        return False
+    load_into(model, state, path)
+    return True
+
+
+def load_into(model: nn.Module, state: dict, path: Path) -> None:
+    """Load the weights of a checkpoint that was read.
+
+    Raises
+    ------
+    ValueError
+        If they belong to another network.
+    """
+    try:
+        model.load_state_dict(state["model"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"the weights in {path} belong to another network: {first}") from None
+
+
+def _keep(path: Path) -> None:
+    """Keep the file at `path` as the previous one; it never ceases to be at `path`."""
+    if not path.is_file():
+        return
+    link = path.with_name(f"{path.name}.link")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(path, link)
+    except OSError:
+        return  # a file system without links keeps one checkpoint only
+    os.replace(link, previous(path))
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the renaming itself survive a power failure, where the system allows it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

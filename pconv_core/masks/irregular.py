@@ -1,0 +1,162 @@
+"""Irregular masks at a guaranteed hole ratio: brush strokes, and occlusions as in the paper.
+
+A mask is a pure function of (seed, number).  Strokes are drawn as a map of the order in which the
+pixels become hole, and stop where the ratio lies in the interval; an occlusion grows by distance
+until it does.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+from pconv_core.masks import occlusion, strokes
+from pconv_core.masks.growth import grow
+from pconv_core.masks.seeding import generator
+
+__all__ = [
+    "BINS",
+    "BORDER_MARGIN",
+    "KINDS",
+    "MIN_MASK_SIZE",
+    "hole_ratio",
+    "margin_pixels",
+    "random_mask",
+]
+
+# Six bins of hole ratio, each lo < ratio <= hi (the paper's test set).
+BINS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
+# A mask "without border" keeps its hole 50 of 512 pixels away from each side.
+BORDER_MARGIN = 50 / 512
+MIN_MASK_SIZE = 8
+
+KINDS = ("strokes", "occlusion")
+_NEAR = 0.025  # of all pixels: a hole this near to its random ratio may stop
+
+
+def random_mask(
+    size: int | tuple[int, int],
+    ratio: tuple[float, float] = (0.01, 0.6),
+    border: bool = True,
+    seed: int = 0,
+    number: int = 0,
+    kind: str = "strokes",
+) -> np.ndarray:
+    """Draw one irregular mask.
+
+    Parameters
+    ----------
+    size : int or (height, width)
+        In pixels, at least 8.
+    ratio : (lo, hi)
+        Interval of the hole-to-image ratio; lo < ratio <= hi is guaranteed.
+    border : bool
+        Whether the hole may touch the border; if not, it stays `margin_pixels` away.
+    seed, number : int
+        The mask is a pure function of these two and the other arguments.
+    kind : {"strokes", "occlusion"}
+        Random brush strokes, or the pixels that moving objects hide from one frame to the next.
+
+    Returns
+    -------
+    ndarray of shape (height, width), float32
+        1 = known, 0 = hole.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, the size too small, or no such mask can lie in the interval.
+
+    Examples
+    --------
+    >>> mask = random_mask(64, (0.2, 0.3), seed=1)
+    >>> bool(0.2 < hole_ratio(mask) <= 0.3)
+    True
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind of mask is {kind!r}; it should be one of {', '.join(KINDS)}")
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if min(size) < MIN_MASK_SIZE:
+        raise ValueError(
+            f"mask size is {size[0]}x{size[1]}; sides should be at least {MIN_MASK_SIZE}"
+        )
+    margin = 0 if border else margin_pixels(size)
+    fewest, most = _pixel_limits(size, ratio, margin)
+    rng = generator(seed, number, "mask" if kind == "strokes" else "occlusion")
+    target = int(rng.integers(fewest, most + 1))
+    if kind == "strokes":
+        return _stroke_mask(size, margin, fewest, target, most, rng)
+    return occlusion.draw(size, margin, target, rng)
+
+
+def margin_pixels(size: tuple[int, int]) -> int:
+    """Width in pixels of the strip that a mask without border keeps known (50 at 512)."""
+    return max(1, round(BORDER_MARGIN * min(size)))
+
+
+def hole_ratio(mask: np.ndarray) -> float:
+    """Share of hole pixels in a 0/1 mask."""
+    return float(1 - np.mean(mask, dtype=np.float64))
+
+
+def _pixel_limits(size, ratio, margin: int) -> tuple[int, int]:
+    """Fewest and most hole pixels that satisfy lo < ratio <= hi."""
+    lo, hi = ratio
+    if not 0 <= lo < hi <= 1:
+        raise ValueError(f"hole ratio is ({lo:g}, {hi:g}]; it should satisfy 0 <= lo < hi <= 1")
+    pixels = size[0] * size[1]
+    room = (size[0] - 2 * margin) * (size[1] - 2 * margin)
+    # The small number forgives decimal ratios such as 0.3, which binary floats miss.
+    fewest, most = int(lo * pixels + 1e-6) + 1, min(int(hi * pixels + 1e-6), room)
+    if fewest > most:
+        kind = "without" if margin else "with"
+        raise ValueError(
+            f"no {size[0]}x{size[1]} mask {kind} border has a hole ratio in ({lo:g}, {hi:g}]; "
+            f"it should allow a whole number of pixels, at most {room / pixels:.3f} of the image"
+        )
+    return fewest, most
+
+
+def _stroke_mask(size, margin, fewest, target, most, rng) -> np.ndarray:
+    """Stop the brush at the moment when the hole has about `target` pixels."""
+    times, centres, pixels_after = strokes.draw(size, margin, target, rng)
+    before, after, pixels_before = -1, len(centres) - 1, 0
+    if pixels_after < target:
+        return grow(times < strokes.NEVER, target, margin)
+    near, room = times.size * _NEAR, (size[0] - 2 * margin) * (size[1] - 2 * margin)
+    low, high = max(fewest, target - near), min(most, target + near)
+    while after - before > 1 and pixels_before < low and pixels_after > high:
+        steps = after - before
+        time = before + _share_of_steps(pixels_before, target, pixels_after, room, steps)
+        pixels = strokes.covered(times, time)
+        if pixels < target:
+            before, pixels_before = time, pixels
+        else:
+            after, pixels_after = time, pixels
+    ends = {pixels_before: before, pixels_after: after}
+    allowed = [pixels for pixels in ends if fewest <= pixels <= most]
+    if allowed:
+        time = ends[min(allowed, key=lambda pixels: abs(pixels - target))]
+        return (times > time).astype(np.float32)
+    return _cut(times, after, centres[after], target - pixels_before)
+
+
+def _share_of_steps(before: int, target: int, after: int, room: int, steps: int) -> int:
+    """After how many of `steps` to look next for `target` covered pixels, at least 1."""
+    # What is still known falls about exponentially; interpolating its logarithm needs few looks.
+    start = math.log(room + 1 - before)
+    share = (start - math.log(room + 1 - target)) / (start - math.log(room + 1 - after))
+    return min(max(1, round(share * steps)), steps - 1)
+
+
+def _cut(times: np.ndarray, last: int, centre: np.ndarray, pixels: int) -> np.ndarray:
+    """End with `pixels` of the last stamp, those nearest to its centre."""
+    mask = (times >= last).astype(np.float32)
+    stamp = times == last
+    left, top, width, height = cv2.boundingRect(stamp.view(np.uint8))
+    rows, columns = np.nonzero(stamp[top : top + height, left : left + width])
+    rows, columns = rows + top, columns + left
+    distance = (rows - centre[1]) ** 2 + (columns - centre[0]) ** 2
+    nearest = np.argsort(distance, kind="stable")[:pixels]
+    mask[rows[nearest], columns[nearest]] = 0
+    return mask

@@ -1,0 +1,324 @@
+"""Train each deviation as the faithful run is trained, and measure what it costs."""
+
+import copy
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+from tqdm import tqdm
+
+from pconv_core import evaluation
+from pconv_core.files.writing import whole
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import InpaintingNet, composite, levels_for
+from pconv_core.study import figures
+from pconv_core.study.deviations import DEVIATIONS, PCONV_STYLE, Deviation
+from pconv_core.study.profile import Profile
+from pconv_core.study.run import STAGES, Study
+from pconv_core.training import Stage, train
+
+__all__ = ["brief", "by_deviation", "measure", "periodicity", "runs", "write"]
+
+# Patterns of at most so many pixels a period count as artefacts of the network.
+LONGEST_PERIOD = 8
+LUMA = (0.299, 0.587, 0.114)
+# What is compared; see `measure`.
+MEASURES = ("psnr", "ssim", "excess", "peak")
+
+
+def build(study: Study, deviation: Deviation) -> InpaintingNet:
+    """Make the network of a deviation, its initial weights those of the study's random seed."""
+    p = study.profile
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(p.seed)
+        return deviation.network(levels_for(p.size), p.base_channels)
+
+
+def stages(study: Study, deviation: Deviation) -> list[Stage]:
+    """The study's schedule with what the deviation changes of it."""
+    schedule = []
+    for number, stage in enumerate(map(study.stage, STAGES)):
+        if deviation.learning_rate is not None:
+            stage = replace(stage, learning_rate=deviation.learning_rate / 10**number)
+        if deviation.style_from_start:
+            stage = replace(stage, lambda_style=PCONV_STYLE)
+        schedule.append(stage)
+    return schedule
+
+
+def objective(study: Study, deviation: Deviation) -> InpaintingLoss:
+    """The loss of a deviation."""
+    p = study.profile
+    features = deviation.features(VGGFeatures(p.features, p.feature_width, p.seed))
+    return deviation.loss(features, style_scale=p.feature_width)
+
+
+def trained(study: Study, deviation: Deviation) -> InpaintingNet:
+    """Train a deviation through all stages.
+
+    Raises
+    ------
+    FloatingPointError
+        If its loss is no longer a number.
+    """
+    p = study.profile
+    net, loss = build(study, deviation), objective(study, deviation)
+    for stage in stages(study, deviation):
+        samples = study.samples(stage.name, p.size)
+        train(net, loss, samples, stage, p.batch_size, p.record_every, 0, study.switches)
+    return net.eval()
+
+
+def filler(net: InpaintingNet, deviation: Deviation) -> evaluation.Fill:
+    """How a deviation fills holes when it is measured."""
+    return (
+        with_batch_statistics(net) if deviation.batch_statistics else evaluation.network_fill(net)
+    )
+
+
+def with_batch_statistics(net: InpaintingNet) -> evaluation.Fill:
+    """As P-Conv measures: batch norm in training mode, on each image stacked twice."""
+    net = copy.deepcopy(net)
+    net.encoder_norm_frozen = False
+    net.train()
+
+    @torch.no_grad()
+    def fill(images: Tensor, masks: Tensor) -> Tensor:
+        pairs = zip(images.split(1), masks.split(1), strict=True)
+        outs = [net(torch.cat([i * m, i * m]), torch.cat([m, m]))[:1] for i, m in pairs]
+        return torch.cat(outs).clamp(0, 1)
+
+    return fill
+
+
+def measure(study: Study, net: InpaintingNet, deviation: Deviation) -> dict[str, float]:
+    """PSNR and SSIM up to a hole ratio of 0.5, and the periodicity of what fills the holes.
+
+    Returns
+    -------
+    dict
+        psnr in dB and ssim, of I_comp or, if the deviation says so, of I_out; excess and peak in
+        dB, see `periodicity`.
+    """
+    fill = filler(net, deviation)
+    crops = list(study.evaluation_set(study.profile.size))
+    table = evaluation.evaluate(fill, iter(crops))
+    table = table[table["ratio"] <= 0.5]
+    end = "_out" if deviation.on_out else ""
+    means = {name: float(table[name + end].mean()) for name in ("psnr", "ssim")}
+    images, masks = (torch.cat([crop[k] for crop in crops]) for k in (2, 3))
+    return {**means, **periodicity(composite(fill(images, masks), images, masks), images, masks)}
+
+
+def periodicity(comp: Tensor, images: Tensor, masks: Tensor) -> dict[str, float]:
+    """Compare the spectrum of what fills the holes with that of the ground truth there.
+
+    The mean power spectra of the luma in the hole, its local mean taken off, are divided at every
+    frequency of at most `LONGEST_PERIOD` pixels a period.
+
+    Parameters
+    ----------
+    comp, images : Tensor of shape (N, 3, H, W)
+        I_comp and I_gt.
+    masks : Tensor of shape (N, 1, H, W)
+
+    Returns
+    -------
+    dict
+        excess: energy at those frequencies over the truth's, in dB; below 0 is blur.
+        peak: how far the largest quotient stands out of those at the same distance from frequency
+        0, in dB; high where a pattern repeats, low for blur and for noise.
+    """
+    powers = [_power(pictures, masks) for pictures in (comp, images)]
+    height, width = masks.shape[-2:]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    fine = frequency >= 1 / LONGEST_PERIOD
+    ours, truth = (power[fine] for power in powers)
+    # Neighbouring frequencies of few pictures scatter; what repeats does not hide in a mean of 3x3.
+    smooth = [cv2.blur(np.fft.fftshift(power), (3, 3)) for power in powers]
+    quotient = smooth[0] / smooth[1]
+    rings = np.fft.fftshift(np.where(fine, np.rint(frequency * max(height, width)), -1))
+    peaks = [_peak(quotient[rings == r]) for r in np.unique(rings[rings >= 0])]
+    return {
+        "excess": 10 * float(np.log10(ours.sum() / truth.sum())),
+        "peak": 10 * float(np.log10(max(peaks))),
+    }
+
+
+def _peak(quotients: np.ndarray) -> float:
+    """Largest quotient over the median one; where there is blur, over the ground truth's energy."""
+    middle = np.median(quotients)
+    return 1 + (quotients.max() - middle) / max(middle, 1.0)
+
+
+def _power(pictures: Tensor, masks: Tensor) -> np.ndarray:
+    luma = (pictures * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1).numpy().astype(np.float64)
+    holes = 1 - masks[:, 0].numpy().astype(np.float64)
+    fields = [
+        (p - cv2.GaussianBlur(p, (0, 0), LONGEST_PERIOD / 2)) * h
+        for p, h in zip(luma, holes, strict=True)
+    ]
+    return np.mean([np.abs(np.fft.fft2(f)) ** 2 for f in fields], axis=0)
+
+
+def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds, and differences to the faithful run of the same seed.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `runs` makes it.
+
+    Returns
+    -------
+    DataFrame
+        A row a deviation: whose it is, seeds (of which something could be measured), the mean of
+        each of `MEASURES`, and for each the mean difference (delta_...), the half width of its
+        95 % interval by Student's t (reach_...) and its standard deviation (spread_...), which are
+        empty with one seed.
+    """
+    names = rows["deviation"].unique()
+    wide = rows.pivot(index="seed", columns="deviation", values=list(MEASURES))
+    counts = wide["psnr"][names].count().to_numpy()
+    whose = {d.name: d.whose for d in DEVIATIONS}
+    columns = {"deviation": names, "whose": [whose.get(n, "") for n in names], "seeds": counts}
+    table = pd.DataFrame(columns)
+    for name in MEASURES:
+        table[name] = wide[name][names].mean().to_numpy()
+    for name in MEASURES:
+        delta = wide[name][names].sub(wide[name][names[0]], axis=0)
+        count, spread = delta.count().to_numpy(), delta.std().to_numpy()
+        table[f"delta_{name}"] = delta.mean().to_numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            table[f"reach_{name}"] = stats.t.ppf(0.975, count - 1) * spread / np.sqrt(count)
+        table[f"spread_{name}"] = spread
+    return table
+
+
+def brief(profile: Profile) -> Profile:
+    """Shrink a profile until every deviation is trained and measured in a minute or two."""
+    return replace(
+        profile,
+        size=48,
+        base_channels=4,
+        feature_width=0.0625,
+        batch_size=4,
+        stage1_steps=12,
+        stage2_steps=4,
+        finetune_steps=4,
+        test_per_cell=1,
+    )
+
+
+def runs(
+    profile: Profile, seeds: Sequence[int], processes: int | None = None
+) -> tuple[pd.DataFrame, dict[str, Tensor]]:
+    """Train and measure every deviation with every seed.
+
+    Each training has one thread, so that its bytes do not depend on how many run side by side.
+
+    Parameters
+    ----------
+    profile : Profile
+        Its seed is that of the test crops of all runs.
+    seeds : sequence of int
+        Of weights and training samples.
+    processes : int, optional
+        Side by side; as many as there are cores.
+
+    Returns
+    -------
+    rows : DataFrame
+        A row a run: deviation, seed, `MEASURES`, and note; where the loss was no longer a number
+        the measures are empty, and the note says so.
+    fillings : dict of deviation -> Tensor of shape (N, 3, H, W)
+        `Study.examples` as the runs of the first seed filled them.
+    """
+    jobs = [(profile, seed, numbers) for seed in seeds for numbers in networks()]
+    rows, fillings = [], {}
+    context = multiprocessing.get_context("spawn")
+    count = processes or os.cpu_count()
+    with ProcessPoolExecutor(count, context, _begin) as pool:
+        waiting = [pool.submit(_job, *job) for job in jobs]
+        for done in tqdm(as_completed(waiting), "deviations", len(waiting), leave=False):
+            for row, filling in done.result():
+                rows.append(row)
+                if row["seed"] == seeds[0]:
+                    fillings[row["deviation"]] = filling
+    names = [d.name for d in DEVIATIONS]
+    order = sorted(rows, key=lambda row: (row["seed"], names.index(row["deviation"])))
+    columns = ["deviation", "seed", *MEASURES, "note"]
+    return pd.DataFrame(order, columns=columns), {name: fillings[name] for name in names}
+
+
+def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
+    """Train and measure every deviation in full: FOLDER/tables/runs.csv, figures/artefacts.png.
+
+    Parameters
+    ----------
+    profile : Profile
+    folder : Path
+    seeds : int
+        How many random seeds, from the profile's on.
+    """
+    first = profile.seed
+    rows, fillings = runs(profile, range(first, first + seeds))
+    # One test crop with a hole ratio between 0.3 and 0.4.
+    image, mask = Study(profile).examples(profile.size)[3]
+    shown = {"ground truth": image, "input": image * mask}
+    shown |= {deviation: filled[3] for deviation, filled in fillings.items()}
+    grid = figures.picture_grid({t: figures.to_picture(p) for t, p in shown.items()})
+    with whole(folder / "tables" / "runs.csv") as unfinished:
+        rows.assign(**Study(profile).training_facts()).to_csv(
+            unfinished, index=False, float_format="%.3f"
+        )
+    with whole(folder / "figures" / "artefacts.png") as unfinished:
+        figures.save(grid, unfinished)
+
+
+def networks() -> list[list[int]]:
+    """Numbers of the `DEVIATIONS`; those that share a network stand together."""
+    groups: dict[Deviation, list[int]] = {}
+    for number, deviation in enumerate(DEVIATIONS):
+        groups.setdefault(deviation.network_only(), []).append(number)
+    return list(groups.values())
+
+
+def _begin() -> None:
+    """Prepare a process of `runs`: one thread, and no progress bars that overwrite each other."""
+    torch.set_num_threads(1)
+    sys.stderr = StringIO()
+
+
+def _job(profile: Profile, seed: int, numbers: list[int]) -> list[tuple[dict, Tensor]]:
+    """Train one network and measure it as each of the deviations that share it."""
+    study, seeded = Study(profile), Study(replace(profile, seed=seed))
+    images, masks = (
+        torch.stack(column) for column in zip(*study.examples(profile.size), strict=True)
+    )
+    results = []
+    try:
+        net, note = trained(seeded, DEVIATIONS[numbers[0]]), ""
+    except FloatingPointError as error:
+        net, note = None, str(error).partition(";")[0]
+    for deviation in (DEVIATIONS[number] for number in numbers):
+        row = {"deviation": deviation.name, "seed": seed, "note": note}
+        filling = torch.full_like(images, float("nan"))
+        if net is not None:
+            row |= measure(study, net, deviation)
+            filling = filler(net, deviation)(images, masks)
+            if not deviation.on_out:
+                filling = composite(filling, images, masks)
+        results.append((row, filling))
+    return results

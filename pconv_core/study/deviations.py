@@ -1,0 +1,250 @@
+"""P-Conv's departures from the paper, one by one: each a small subclass, or another number.
+
+None of them is an option of the core: a `Deviation` only names what takes the place of the faithful
+network, loss, schedule or measure.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pconv_core.files.foreign import UnscaledPartialConv2d
+from pconv_core.layers import PartialConv2d
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import Normalise, PConvUNet, composite
+
+__all__ = [
+    "DEVIATIONS",
+    "FAITHFUL",
+    "PCONV_RATE",
+    "PCONV_SPREAD",
+    "PCONV_STYLE",
+    "REPLICA",
+    "DetachedTotalVariation",
+    "Deviation",
+    "EncoderUnnormalised",
+    "MinusOneToOne",
+    "PaddingKnownConv2d",
+    "PaddingKnownUNet",
+    "PerceptualOfOutput",
+    "ReplicaLoss",
+    "ReplicaUNet",
+    "SigmoidUNet",
+    "SmallWeightsUNet",
+    "SwappedComposite",
+    "UnscaledUNet",
+    "as_trained",
+    "unnormalised",
+]
+
+PCONV_RATE = 0.02
+PCONV_STYLE = 120.0
+PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights
+
+
+class PaddingKnownConv2d(PartialConv2d):
+    """Zero padding counts as known: windows over the border are not rescaled."""
+
+    def _rescaling(self, channels, masks) -> tuple[Tensor, Tensor]:
+        ratio, _ = super()._rescaling(channels, masks)
+        inside, _ = self._border_rescaling(masks[0])
+        # Shares of a window: what is known of it, and what of it is padding.
+        known = _inverse(ratio) + 1 - _inverse(inside)
+        window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
+        new_mask = (known > 0.5 / window).to(known.dtype)
+        return new_mask / known.clamp(min=0.5 / window), new_mask
+
+
+def _inverse(ratio: Tensor) -> Tensor:
+    """1 / ratio, and 0 where that is 0."""
+    return torch.where(ratio > 0, 1 / ratio.clamp(min=1e-12), 0)
+
+
+class UnscaledUNet(PConvUNet):
+    """1/sum(M) instead of sum(1)/sum(M)."""
+
+    conv = UnscaledPartialConv2d
+
+
+class PaddingKnownUNet(PConvUNet):
+    """Padding counts as known."""
+
+    conv = PaddingKnownConv2d
+
+
+class EncoderUnnormalised(PConvUNet):
+    """The encoder's batch norm is computed and thrown away, so it might as well not be there.
+
+    Its convolutions have a bias instead, as P-Conv's.
+    """
+
+    def __init__(self, levels: int = 8, base_channels: int = 64):
+        super().__init__(levels, base_channels)
+        for block in self.encoder:
+            block.norm = nn.Identity()
+            block.conv.bias = nn.Parameter(torch.zeros(block.conv.out_channels))
+
+
+class SmallWeightsUNet(PConvUNet):
+    """The weights begin as N(0, 0.01)."""
+
+    def __init__(self, levels: int = 8, base_channels: int = 64):
+        super().__init__(levels, base_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=PCONV_SPREAD)
+
+
+class SigmoidUNet(PConvUNet):
+    """The output passes a sigmoid."""
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """As `PConvUNet.forward`, between 0 and 1."""
+        return torch.sigmoid(self.normalise(super().forward(image, mask)))
+
+
+class ReplicaUNet(SigmoidUNet, SmallWeightsUNet, EncoderUnnormalised):
+    """All departures of P-Conv's network."""
+
+    conv = UnscaledPartialConv2d
+
+
+class SwappedComposite(InpaintingLoss):
+    """I_comp with known pixels from the output and the hole from the ground truth."""
+
+    @staticmethod
+    def compose(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """Exchange the two."""
+        return composite(image, out, mask)
+
+
+class DetachedTotalVariation(InpaintingLoss):
+    """Total variation over the whole picture, with no gradient to one of two neighbours."""
+
+    @staticmethod
+    def total_variation(comp: Tensor, mask: Tensor) -> Tensor:
+        """L1 of neighbours of I_comp over N, wherever they are."""
+        across = comp[..., :, 1:] - comp[..., :, :-1].detach()
+        down = comp[..., 1:, :] - comp[..., :-1, :].detach()
+        return (across.abs().sum() + down.abs().sum()) / comp.numel()
+
+
+class PerceptualOfOutput(InpaintingLoss):
+    """The perceptual term compares I_out only, not I_comp as well."""
+
+    @staticmethod
+    def perceptual(f_out: list[Tensor], f_comp: list[Tensor], f_gt: list[Tensor]) -> Tensor:
+        """L1 of features, I_out against I_gt, each over its elements."""
+        return InpaintingLoss.perceptual(f_out, f_gt, f_gt)
+
+
+class ReplicaLoss(SwappedComposite, DetachedTotalVariation, PerceptualOfOutput):
+    """All departures of P-Conv's loss."""
+
+
+class MinusOneToOne(nn.Module):
+    """RGB in [-1, 1], as P-Conv feeds VGG, in units of what these weights expect.
+
+    P-Conv's VGG was trained on [0, 255] less the mean, ours on that over 255 and a standard
+    deviation, so P-Conv's input has 1/127 of the range that it should have.
+    """
+
+    def __init__(self, normalise: Normalise):
+        super().__init__()
+        self.register_buffer("unit", 255 * normalise.std)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Rescale an (N, 3, H, W) image in [0, 1]."""
+        return (2 * image - 1) / self.unit
+
+
+def as_trained(features: VGGFeatures) -> VGGFeatures:
+    """Leave VGG's input as it should be."""
+    return features
+
+
+def unnormalised(features: VGGFeatures) -> VGGFeatures:
+    """Let VGG see [-1, 1] instead of [0, 255] less the mean; changes `features`."""
+    features.normalise = MinusOneToOne(features.normalise)
+    return features
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One run that departs from the paper.
+
+    Attributes
+    ----------
+    name : str
+        As tables and figures call it.
+    whose : str
+        "P-Conv": a departure of P-Conv's training; "all": all of those; "measure": of how it
+        measures; "other": one that others make, or that P-Conv avoids.
+    network, loss : type
+        What to train, and by which loss.
+    features : callable
+        Changes the perceptual features.
+    learning_rate : float, optional
+        Of stage 1, instead of the profile's.
+    style_from_start : bool
+        Whether the style weight is 120 in stage 1 too.
+    on_out : bool
+        Whether I_out is measured, not I_comp.
+    batch_statistics : bool
+        Whether batch norm is in training mode when it is measured.
+    """
+
+    name: str
+    whose: str
+    network: type[PConvUNet] = PConvUNet
+    loss: type[InpaintingLoss] = InpaintingLoss
+    features: Callable[[VGGFeatures], VGGFeatures] = as_trained
+    learning_rate: float | None = None
+    style_from_start: bool = False
+    on_out: bool = False
+    batch_statistics: bool = False
+
+    def network_only(self) -> "Deviation":
+        """What the trained network depends on."""
+        return replace(self, name="", whose="", on_out=False, batch_statistics=False)
+
+
+FAITHFUL = Deviation("faithful", "")
+REPLICA = Deviation(
+    "all of P-Conv's, measured as it does",
+    "all",
+    ReplicaUNet,
+    ReplicaLoss,
+    unnormalised,
+    PCONV_RATE,
+    on_out=True,
+    batch_statistics=True,
+)
+DEVIATIONS = (
+    FAITHFUL,
+    Deviation("1/sum(M) without sum(1)", "P-Conv", UnscaledUNet),
+    Deviation("encoder norm thrown away", "P-Conv", EncoderUnnormalised),
+    Deviation("sigmoid output", "P-Conv", SigmoidUNet),
+    Deviation("weights begin as N(0, 0.01)", "P-Conv", SmallWeightsUNet),
+    Deviation("composite swapped", "P-Conv", loss=SwappedComposite),
+    Deviation("total variation everywhere", "P-Conv", loss=DetachedTotalVariation),
+    Deviation("perceptual term of I_out only", "P-Conv", loss=PerceptualOfOutput),
+    Deviation("VGG input not normalised", "P-Conv", features=unnormalised),
+    Deviation(f"learning rate {PCONV_RATE:g}", "P-Conv", learning_rate=PCONV_RATE),
+    Deviation("padding counts as known", "other", PaddingKnownUNet),
+    Deviation("style weight 120 from the start", "other", style_from_start=True),
+    replace(FAITHFUL, name="measured on I_out", whose="measure", on_out=True),
+    replace(
+        FAITHFUL,
+        name="measured on I_out, batch statistics",
+        whose="measure",
+        on_out=True,
+        batch_statistics=True,
+    ),
+    replace(
+        REPLICA, name="all of P-Conv's, measured on I_comp", on_out=False, batch_statistics=False
+    ),
+    REPLICA,
+)

@@ -1,0 +1,282 @@
+"""Every figure of the study, with labelled units."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pconv_core.evaluation import UP_TO_HALF
+from pconv_core.files.figure import COLOURS, WIDTH, page, plain_log_axis, save
+
+__all__ = [
+    "deviation_ranking",
+    "loss_curves",
+    "loss_terms",
+    "picture_grid",
+    "picture_rows",
+    "psnr_by_bin",
+    "psnr_by_size",
+    "psnr_differences",
+    "ratio_histogram",
+    "save",
+    "to_picture",
+]
+
+PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
+MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
+
+STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
+TERM_LABELS = {
+    "valid": r"valid  $L_{valid}$",
+    "hole": r"hole  $L_{hole}$",
+    "perceptual": r"perceptual  $L_{perc}$",
+    "style_out": r"style of $I_{out}$",
+    "style_comp": r"style of $I_{comp}$",
+    "tv": r"total variation  $L_{tv}$",
+}
+
+
+def picture_rows(
+    rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = (), height: float = 1.0
+) -> Figure:
+    """Draw a grid of pictures, a labelled row a kind.
+
+    Parameters
+    ----------
+    rows : dict of label -> pictures
+        Pictures of shape (H, W), drawn grey from 0 to 1, or (H, W, 3); as many in each row.
+    titles : sequence of str
+        One above each column, or none.
+    height : float
+        Height over width of a picture.
+    """
+    count = len(next(iter(rows.values())))
+    side = (WIDTH - 1.3) / count
+    with page(side * height * len(rows), len(rows), count, squeeze=False) as (figure, axes):
+        for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+            for axis, picture in zip(line, pictures, strict=True):
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(True)
+                axis.spines[:].set_color("#BBBBBB")
+            line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for axis, title in zip(axes[0], titles, strict=False):
+            axis.set_title(title)
+    return figure
+
+
+def to_picture(image: Tensor) -> np.ndarray:
+    """(3, H, W) or (1, H, W) tensor to an array that `picture_rows` draws."""
+    array = image.detach().clamp(0, 1).permute(1, 2, 0).numpy()
+    return array[..., 0] if array.shape[2] == 1 else array
+
+
+def ratio_histogram(ratios: dict[str, np.ndarray], edges: Sequence[float]) -> Figure:
+    """Histogram of hole ratios for each kind of mask, with the bins' edges marked."""
+    with page(2.8) as (figure, axis):
+        bins = np.linspace(0, 0.62, 32)
+        colours = [COLOURS["pconv"], COLOURS["unet"]]
+        axis.hist(list(ratios.values()), bins, label=list(ratios), color=colours)
+        for edge in edges:
+            axis.axvline(edge, color="#666666", linewidth=0.8, linestyle=":")
+        axis.set(xlabel="hole-to-image ratio (dotted: edges of the six bins)", ylabel="masks")
+        axis.set_axisbelow(True)
+        figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
+def loss_curves(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
+    """P-Conv's three-panel figure: total loss against step, a panel a network.
+
+    Parameters
+    ----------
+    logs : dict of title -> loss record
+        As `Study.log` returns it.
+    colours : sequence of str
+        Keys of COLOURS, one a panel.
+    """
+    with page(3.0, 1, len(logs), sharey=True) as (figure, axes):
+        for axis, (title, log), colour in zip(axes, logs.items(), colours, strict=True):
+            axis.plot(log["step"], log["total"], ".", markersize=4, color=COLOURS[colour])
+            axis.set(title=title, xlabel="step", yscale="log")
+            plain_log_axis(axis)
+            _mark_stages(axis, log)
+        low, high = axes[0].get_ylim()
+        axes[0].set_ylim(low, high * 1.8)  # room for the stages' names
+        axes[0].set_ylabel("total loss (eq. 7, as trained)")
+    return figure
+
+
+def loss_terms(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
+    """The six unweighted terms of eq. 7 against step, a panel a term, a colour a network."""
+    with page(4.8, 2, 3, sharex=True) as (figure, axes):
+        for axis, (term, label) in zip(axes.flat, TERM_LABELS.items(), strict=True):
+            for (title, log), colour in zip(logs.items(), colours, strict=True):
+                axis.plot(
+                    log["step"],
+                    log[term],
+                    MARKERS[colour],
+                    markersize=2.5,
+                    color=COLOURS[colour],
+                    label=title,
+                )
+            axis.set(title=label, yscale="log")
+            plain_log_axis(axis)
+            _mark_stages(axis, next(iter(logs.values())), labels=False)
+        for axis in axes[-1]:
+            axis.set_xlabel("step")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("term, unweighted")
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(logs), markerscale=2)
+    return figure
+
+
+def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataFrame) -> Figure:
+    """PSNR of I_comp against hole ratio, without and with border, and the paper's figures.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `evaluation.by_bin` returns it.
+    styles : dict of model in the table -> key of COLOURS
+    reference : DataFrame
+        Published rows (hole_ratio, psnr_db) of the paper, with border.
+    """
+    bins = list(dict.fromkeys(table["hole_ratio"]))
+    with page(3.8, 1, 2, sharey=True) as (figure, axes):
+        for axis, border in zip(axes, (False, True), strict=True):
+            for model, key in styles.items():
+                part = table[(table["model"] == model) & (table["border"] == border)]
+                at = [bins.index(b) for b in part["hole_ratio"]]
+                axis.plot(at, part["psnr"], **_line(model, key))
+            if border:
+                at = [bins.index(b) for b in reference["hole_ratio"]]
+                axis.plot(at, reference["psnr_db"], "*", **PAPER)
+            axis.set_xticks(range(len(bins)), bins)
+            kind = "may touch the border" if border else "stay clear of the border"
+            axis.set(xlabel="hole-to-image ratio", title=f"holes {kind}")
+        axes[1].plot([], [], "*", **PAPER, label="paper, Places2, 512 px")
+        axes[0].set_ylabel(r"PSNR of $I_{comp}$ in dB")
+        handles, labels = axes[1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def psnr_differences(gaps: pd.DataFrame, of: str, styles: dict[str, str]) -> Figure:
+    """PSNR of one method over others against hole ratio, with 95 % intervals.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        As `evaluation.differences` returns it.
+    of : str
+        The method that the others are taken from.
+    styles : dict of model in the table -> key of COLOURS
+        Of the others that are to be shown.
+    """
+    gaps = gaps[gaps["hole_ratio"] != UP_TO_HALF]
+    bins = list(dict.fromkeys(gaps["hole_ratio"]))
+    with page(3.8) as (figure, axis):
+        axis.axhline(0, color="black", linewidth=1, linestyle=":")
+        for number, (model, key) in enumerate(styles.items()):
+            part = gaps[gaps["difference"] == f"{of} - {model}"].set_index("hole_ratio").loc[bins]
+            aside = 0.05 * (number - (len(styles) - 1) / 2)  # or the intervals hide each other
+            axis.errorbar(
+                np.arange(len(bins)) + aside,
+                part["psnr"],
+                yerr=[part["psnr"] - part["low"], part["high"] - part["psnr"]],
+                capsize=3,
+                **_line(model, key),
+            )
+        axis.set_xticks(range(len(bins)), bins)
+        axis.set(xlabel="hole-to-image ratio", ylabel=f"PSNR of {of}\nover the others in dB")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
+    """PSNR of I_comp against the size it is evaluated at, a line a network.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns model, evaluated_at and psnr.
+    styles : dict of model in the table -> key of COLOURS
+    """
+    with page(3.2) as (figure, axis):
+        for model, key in styles.items():
+            part = table[table["model"] == model].sort_values("evaluated_at")
+            axis.plot(part["evaluated_at"], part["psnr"], **_line(model, key))
+        axis.set_xticks(sorted(table["evaluated_at"].unique()))
+        axis.set(
+            xlabel="side of the evaluated crop in pixels",
+            ylabel=r"PSNR of $I_{comp}$ in dB" "\n" "(hole ratios up to 0.5)",
+        )
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def deviation_ranking(table: pd.DataFrame) -> Figure:
+    """What each departure costs in PSNR and SSIM, the dearest on top, with 95 % intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `deviation_runs.by_deviation` returns it; the first row is the faithful run.
+    """
+    ranked = table.iloc[1:].sort_values("delta_psnr", ascending=False)
+    rows = range(len(ranked))
+    panels = {
+        "psnr": "PSNR, difference to the faithful run in dB",
+        "ssim": "SSIM, difference to the faithful run",
+    }
+    with page(4.6, 1, 2, sharey=True, width_ratios=[3, 2]) as (figure, axes):
+        for axis, (name, label) in zip(axes, panels.items(), strict=True):
+            delta, reach = ranked[f"delta_{name}"], ranked[f"reach_{name}"]
+            axis.errorbar(delta, rows, xerr=reach, fmt="o", color=COLOURS["pconv"], capsize=3)
+            axis.axvline(0, color="#666666", linewidth=0.8, linestyle=":")
+            axis.set(xlabel=label)
+        axes[0].set_yticks(rows, ranked["deviation"])
+    return figure
+
+
+def picture_grid(pictures: dict[str, np.ndarray], columns: int = 4) -> Figure:
+    """Draw pictures (H, W, 3) line by line, each under its title."""
+    lines = -(-len(pictures) // columns)
+    side = WIDTH / columns
+    with page((side + 0.2) * lines, lines, columns, squeeze=False) as (figure, axes):
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
+            axis.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(title, fontsize=8)
+    return figure
+
+
+def _line(model: str, key: str) -> dict:
+    """How a method's line looks: a network's solid, a classical method's dashed."""
+    marker, style = (MARKERS[key], "-") if key in MARKERS else (".", "--")
+    return {"marker": marker, "linestyle": style, "color": COLOURS[key], "label": model}
+
+
+def _mark_stages(axis, log: pd.DataFrame, labels: bool = True) -> None:
+    """Draw a line where a stage begins, and its name."""
+    end = None
+    for name, part in log.groupby("stage", sort=False):
+        if end is not None:
+            axis.axvline(end, color="#666666", linewidth=0.8, linestyle=":")
+        end = part["step"].iloc[-1]
+        if labels:
+            axis.text(
+                part["step"].mean(),
+                1.0,
+                STAGE_LABELS[name],
+                transform=axis.get_xaxis_transform(),
+                ha="center",
+                va="top",
+                fontsize=8,
+                rotation=90,
+            )

@@ -1,0 +1,90 @@
+"""Before hours of training: see that everything is there that they will need."""
+
+import shutil
+
+import torch
+
+from pconv_core import data, training
+from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.models import build_model
+from pconv_core.study.profile import Profile
+from pconv_core.study.run import RESULTS, Study
+
+__all__ = ["check", "problems"]
+
+# Weights and Adam's two moments, float32; the last two checkpoints and one being written; then
+# three stages of four networks as weights alone.
+_COPIES = 3 * 3 + 3 * 4
+_SPARE = 2**28  # tables, figures, logs
+
+
+def problems(profile: Profile) -> list[str]:
+    """List all that stands in the way of a run, each with what would help; empty if nothing does.
+
+    Parameters
+    ----------
+    profile : Profile
+    """
+    found = []
+    for source, split in (
+        (profile.pretrain_photos, "train"),
+        (profile.finetune_photos, "train"),
+        (profile.test_photos, "test"),
+    ):
+        try:
+            data.open_photos(source, split)
+        except ValueError as error:
+            found.append(str(error))
+    try:
+        features = VGGFeatures(profile.features, profile.feature_width, profile.seed)
+    except (RuntimeError, ValueError) as error:
+        features = None
+        found.append(str(error))
+    found += _disk(profile)
+    if features is not None and profile.device != "cpu" and torch.cuda.is_available():
+        found += _gpu_memory(profile, features)
+    return list(dict.fromkeys(found))
+
+
+def check(profile: Profile) -> None:
+    """Raise ValueError with all `problems`, if there are any."""
+    found = problems(profile)
+    if found:
+        listed = "\n".join(f"  - {p}" for p in found)
+        raise ValueError(f"profile {profile.profile} cannot run yet:\n{listed}")
+
+
+def _disk(profile: Profile) -> list[str]:
+    net = build_model("pconv", profile.size, profile.base_channels, profile.seed)
+    needed = 4 * sum(p.numel() for p in net.parameters()) * _COPIES + _SPARE
+    place = (RESULTS / profile.name).resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free >= needed:
+        return []
+    return [
+        f"{free / 1e9:.1f} GB of disk are free for the results; the checkpoints and tables need "
+        f"{needed / 1e9:.1f} GB"
+    ]
+
+
+def _gpu_memory(profile: Profile, features: VGGFeatures) -> list[str]:
+    """Try one training step of the largest network."""
+    net = build_model("pconv", profile.size, profile.base_channels, profile.seed).cuda()
+    loss = InpaintingLoss(features).cuda()
+    objective = training.make_objective(net, loss, Study(profile).switches)
+    image = torch.rand(profile.batch_size, 3, profile.size, profile.size, device="cuda")
+    try:
+        objective(image, torch.ones_like(image[:, :1]))[0].backward()
+    except torch.cuda.OutOfMemoryError:
+        total = torch.cuda.get_device_properties(0).total_memory / 1e9
+        return [
+            f"the GPU's {total:.0f} GB do not hold a step of {profile.batch_size} images of "
+            f"{profile.size} pixels; a smaller batch_size, accumulate or precision: bfloat16 helps"
+        ]
+    finally:
+        features.cpu()
+        del net, loss, objective
+        torch.cuda.empty_cache()
+    return []

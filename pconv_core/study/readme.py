@@ -1,0 +1,137 @@
+"""What the README shows of the results: written between its marks, from the committed tables."""
+
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+
+from pconv_core.evaluation import BASELINES
+from pconv_core.files.writing import whole
+from pconv_core.study import summary
+
+__all__ = ["between_marks", "blocks", "write"]
+
+CORE = {
+    "layers.py": "`PartialConv2d`, eq. 1 and 2",
+    "models.py": "`PConvUNet`, its twin of plain convolutions, the traditional U-Net",
+    "losses.py": "perceptual features and eq. 7, one method a term",
+    "data.py": "photographs, crops and masks: a sample is a pure function of its number",
+    "training.py": "the loop: steps, record, resume",
+}
+
+
+def blocks(reference: Path) -> dict[str, str]:
+    """Make every block of the README that is written, in Markdown.
+
+    Parameters
+    ----------
+    reference : Path
+        The folder of the committed results.
+
+    Returns
+    -------
+    dict of str
+        Text by the name in the block's marks.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a table is missing.
+    """
+    sentences = summary.sentences(reference)
+    return {
+        "answer": textwrap.fill(f"**{summary.answer(reference)}**", 100),
+        "summary": "\n".join(_item(sentence) for sentence in sentences),
+        "demo": _demo(reference / "demo" / "tables"),
+        "photographs": _photographs(reference / summary.PHOTOS / "tables"),
+        "core": _core(),
+    }
+
+
+def between_marks(text: str, name: str) -> str:
+    """Return what stands between the marks of a block.
+
+    Raises
+    ------
+    ValueError
+        If the text lacks one of the two marks.
+    """
+    begin, end = _marks(text, name)
+    return text.partition(begin)[2].partition(end)[0].strip()
+
+
+def write(readme: Path, reference: Path) -> None:
+    """Renew every block of the README.
+
+    Raises
+    ------
+    ValueError
+        If the README lacks a mark.
+    """
+    text = readme.read_text(encoding="utf-8")
+    for name, body in blocks(reference).items():
+        begin, end = _marks(text, name)
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n\n{body}\n\n{end}{rest.partition(end)[2]}"
+    with whole(readme) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def _marks(text: str, name: str) -> tuple[str, str]:
+    begin, end = f"<!-- {name}: written by `make notebooks` -->", f"<!-- end of {name} -->"
+    for mark in (begin, end):
+        if mark not in text:
+            raise ValueError(f"the README lacks the mark {mark}")
+    return begin, end
+
+
+def _item(sentence: str) -> str:
+    return textwrap.fill(sentence, 98, initial_indent="- ", subsequent_indent="  ")
+
+
+def _core() -> str:
+    """The core in five files, with their lines."""
+    folder = Path(__file__).parents[1]
+    rows = []
+    for name, what in CORE.items():
+        lines = len((folder / name).read_text(encoding="utf-8").splitlines())
+        rows.append([f"[{name}](pconv_core/{name})", str(lines), what])
+    return _table(["file", "lines", "what it holds"], rows)
+
+
+def _demo(tables: Path) -> str:
+    table = pd.read_csv(tables / "psnr_overall.csv")
+    heads = ["method", "PSNR in dB", "SSIM", "L1 in %", "PSNR of I_out in dB"]
+    rows = []
+    for row in table.itertuples():
+        numbers = f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.l1:.2f}", f"{row.psnr_out:.2f}"
+        rows.append([row.model, *numbers, _features(row)])
+    return _table([*heads, "perceptual features"], rows)
+
+
+def _photographs(tables: Path) -> str:
+    """PSNR by hole ratio; with and without border have as many crops."""
+    overall = pd.read_csv(tables / "psnr_overall.csv")
+    by_bin = pd.read_csv(tables / "psnr_by_bin.csv").groupby(["model", "hole_ratio"])["psnr"].mean()
+    bins = by_bin.index.unique("hole_ratio").sort_values()
+    rows = []
+    for row in overall.itertuples():
+        cells = [f"{by_bin[row.model, ratio]:.2f}" for ratio in bins]
+        rows.append([row.model, f"{row.psnr:.2f}", *cells, f"{row.ssim:.3f}", _features(row)])
+    heads = ["method", "up to 0.5", *bins, "SSIM", "perceptual features"]
+    facts = (
+        f"Each network saw {overall['samples'][0]:,} samples; their trainings, some of them side "
+        f"by side, add up to {overall['minutes'][0]:.0f} minutes on {overall['hardware'][0]}. "
+        "Conv U-Net: the partial U-Net with plain convolutions. Random VGG-16: an untrained one, "
+        "narrower by the factor, gives the loss its features."
+    )
+    return _table(heads, rows) + "\n\n" + textwrap.fill(facts, 100)
+
+
+def _features(row) -> str:
+    return "-" if row.model in BASELINES else row.features
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])

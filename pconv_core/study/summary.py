@@ -1,0 +1,160 @@
+"""The study in five sentences, every number of them read from the committed tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pconv_core import evaluation
+from pconv_core.study.profile import load_profile
+from pconv_core.study.run import label
+from pconv_core.study.tables import published
+
+__all__ = ["PHOTOS", "answer", "sentences"]
+
+PHOTOS = "photographs"  # the run on real photographs
+
+
+def sentences(reference: Path) -> list[str]:
+    """Say what the study found.
+
+    Parameters
+    ----------
+    reference : Path
+        The folder of the committed results.
+
+    Returns
+    -------
+    list of str
+        Five sentences: the networks; the classical methods; the paper; what explains P-Conv; its
+        replica.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a table is missing.
+    """
+    deviations = pd.read_csv(reference / "demo" / "tables" / "08_deviations.csv")
+    overall, gaps = _photographs(reference)
+    by_bin = pd.read_csv(reference / PHOTOS / "tables" / "psnr_by_bin.csv")
+    size = load_profile(PHOTOS).size
+    ours = label("pconv", size)
+    return [
+        _networks(overall, gaps, size),
+        _classical(overall, gaps, ours),
+        _paper(by_bin, ours, size, overall.loc[ours, "minutes"]),
+        _explanation(deviations),
+        _replica(deviations),
+    ]
+
+
+def answer(reference: Path) -> str:
+    """Answer the study's question in two sentences, from the tables that `sentences` reads."""
+    overall, gaps = _photographs(reference)
+    size = load_profile(PHOTOS).size
+    ours = label("pconv", size)
+    unet = gaps.loc[(f"{ours} - {label('unet', size)}", evaluation.UP_TO_HALF)]
+    best = overall.loc[["Telea", "Navier-Stokes", "biharmonic"], "psnr"]
+    gap = overall.loc[ours, "psnr"] - best.max()
+    return (
+        f"Trained alike on photographs, the partial U-Net is {_margin(unet)} better than a "
+        f"traditional one; P-Conv reported {_published('PConv') - _published('U-Net'):+.2f} dB. "
+        f"It reaches {overall.loc[ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB "
+        f"{'above' if gap > 0 else 'below'} the best method that learns nothing ({best.idxmax()})."
+    )
+
+
+def _photographs(reference: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    tables = reference / PHOTOS / "tables"
+    gaps = pd.read_csv(tables / "psnr_differences.csv").set_index(["difference", "hole_ratio"])
+    return pd.read_csv(tables / "psnr_overall.csv").set_index("model"), gaps
+
+
+def _published(model: str) -> float:
+    """PSNR that P-Conv reports for a model, in dB."""
+    rows = published().query("source == 'P-Conv' and model == @model")
+    return rows["psnr_db"].iloc[0]
+
+
+def _networks(overall: pd.DataFrame, gaps: pd.DataFrame, size: int) -> str:
+    ours = label("pconv", size)
+    unet, conv = (
+        gaps.loc[(f"{ours} - {label(model, size)}", evaluation.UP_TO_HALF)]
+        for model in ("unet", "conv")
+    )
+    return (
+        f"On BSDS500's test photographs at {size} pixels, hole ratios up to 0.5, the partial U-Net "
+        f"reaches {overall.loc[ours, 'psnr']:.2f} dB: {_margin(unet)} against the traditional "
+        f"U-Net and {_margin(conv)} against itself with plain convolutions (intervals: 95 % over "
+        f"the crops, one training each); its SSIM is {overall.loc[ours, 'ssim']:.3f}, that of the "
+        f"traditional one {overall.loc[label('unet', size), 'ssim']:.3f}."
+    )
+
+
+def _margin(row: pd.Series) -> str:
+    return f"{row['psnr']:+.2f} dB ({row['low']:+.2f} to {row['high']:+.2f})"
+
+
+def _classical(overall: pd.DataFrame, gaps: pd.DataFrame, ours: str) -> str:
+    parts = []
+    for other in ("Telea", "Navier-Stokes", "biharmonic"):
+        bins = gaps.loc[f"{ours} - {other}", "low"].drop(evaluation.UP_TO_HALF)
+        parts.append(f"{other} ({overall.loc[other, 'psnr']:.2f} dB) {_ahead_from(bins)}")
+    return (
+        f"Of the methods that learn nothing it surely (95 %) passes {parts[0]}, {parts[1]} and "
+        f"{parts[2]}."
+    )
+
+
+def _ahead_from(bins: pd.Series) -> str:
+    """From which hole ratio on the lower ends of all intervals are above 0."""
+    behind = [k for k, low in enumerate(bins) if low <= 0]
+    first = behind[-1] + 1 if behind else 0
+    if first == len(bins):
+        return "nowhere"
+    low = bins.index[first].partition("-")[0]
+    return "at every hole ratio" if first == 0 else f"from a hole ratio of {low} on"
+
+
+def _paper(by_bin: pd.DataFrame, ours: str, size: int, minutes: float) -> str:
+    paper = published().query("source.str.startswith('paper')")
+    paper = paper.set_index("hole_ratio")["psnr_db"]
+    own = by_bin[(by_bin["model"] == ours) & by_bin["border"]].set_index("hole_ratio")["psnr"]
+    return (
+        f"With holes at the border, in the bins {_listed(paper.index)}, it reaches "
+        f"{_listed(own[paper.index].map('{:.2f}'.format))} dB, the paper "
+        f"{_listed(paper.map('{:.2f}'.format))} dB: on Places2 instead of BSDS500, at 512 instead "
+        f"of {size} pixels, after days on a GPU instead of {minutes:.0f} minutes on a CPU, the "
+        "trainings of all networks added up."
+    )
+
+
+def _listed(parts) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}"
+
+
+def _explanation(table: pd.DataFrame) -> str:
+    own = table[table["whose"] == "P-Conv"].sort_values("delta_psnr")
+    first, second = own.iloc[:2].itertuples()
+    return (
+        f"Of the {len(own)} departures of P-Conv's training that were switched on alone at demo "
+        f'scale, "{first.deviation}" costs most, {_change(first)}, then "{second.deviation}", '
+        f"{_change(second)}, over {first.seeds} random seeds."
+    )
+
+
+def _change(row) -> str:
+    return f"{row.delta_psnr:+.2f} ± {row.reach_psnr:.2f} dB"
+
+
+def _replica(table: pd.DataFrame) -> str:
+    faithful = table.iloc[0]
+    on_comp, as_seed = table[table["whose"] == "all"].itertuples()
+    measured = table[table["whose"] == "measure"].iloc[-1]
+    return (
+        f"All of them together land at {on_comp.psnr:.2f} dB, {_change(on_comp)} from the mean of "
+        f"the faithful runs, {faithful['psnr']:.2f} dB; measured as P-Conv does, on I_out with "
+        f"batch statistics, at {as_seed.psnr:.2f} dB, and that measure alone changes the faithful "
+        f"run by {measured['delta_psnr']:+.2f} dB; P-Conv reported {_published('PConv'):.2f} "
+        "dB on one other photograph."
+    )

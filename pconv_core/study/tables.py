@@ -1,0 +1,78 @@
+"""Tables compared with the committed ones, and the published figures beside them."""
+
+from importlib.resources import files
+
+import pandas as pd
+
+from pconv_core.evaluation import BASELINES
+
+__all__ = ["TRAINED", "compare", "published", "stage_finding"]
+
+# How far numbers of trained networks may lie from the reference, on another processor: PSNR in dB.
+TRAINED = {"psnr": 1.5, "ssim": 0.05, "l1": 1.0, "psnr_out": 4.0, "ssim_out": 0.2, "l1_out": 4.0}
+_LAST_DECIMAL = 0.0021
+
+
+def compare(
+    name: str, new: pd.DataFrame, old: pd.DataFrame, tolerances: dict[str, float | None]
+) -> str:
+    """Say in one line whether two tables agree; see `Study.check`."""
+    if list(new.columns) != list(old.columns) or len(new) != len(old):
+        return f"{name}: DIFFERS in its columns or number of rows from the committed table"
+    loose = [c for c in new.columns if c in tolerances]
+    for column in new.columns.difference(loose, sort=False):
+        if not new[column].equals(old[column]):
+            return f"{name}: DIFFERS in column {column} from the committed table"
+    # What learns nothing must give the same on every machine, but for the last decimal.
+    names = new["model"] if "model" in new else pd.Series("", index=new.index)
+    fixed = names.isin(list(BASELINES))
+    for column in loose:
+        if tolerances[column] is None:
+            continue
+        gaps = (new[column] - old[column]).abs().mask(new[column].isna() & old[column].isna(), 0)
+        if not (gaps[fixed] <= _LAST_DECIMAL).all():
+            return f"{name}: DIFFERS in column {column} of a method that is not trained"
+        gap = gaps.max(skipna=False)
+        if not gap <= tolerances[column]:
+            return (
+                f"{name}: DIFFERS by {gap:.3f} in column {column}, more than {tolerances[column]}"
+            )
+    allowed = ", ".join(
+        f"{c} not compared" if t is None else f"{c} within {t:g}"
+        for c, t in tolerances.items()
+        if c in loose
+    )
+    return f"{name}: {len(new)} rows agree with the committed table ({allowed or 'exactly'})"
+
+
+def published() -> pd.DataFrame:
+    """Figures of the paper, P-Conv and other re-implementations, as published.
+
+    Returns
+    -------
+    DataFrame
+        source, model, data, hole_ratio, psnr_db, ssim, l1_percent, note; absent figures are NaN.
+    """
+    with (files("pconv_core.study") / "published.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def stage_finding(table: pd.DataFrame, earlier: pd.DataFrame | None = None) -> str:
+    """Say in words what the networks reach after a stage, and what has changed since another.
+
+    Parameters
+    ----------
+    table, earlier : DataFrame
+        As `Study.measure_stage` makes them: partial U-Net, traditional U-Net, ..., mean fill.
+    """
+    psnr = table.set_index("model")["psnr"]
+    pconv, unet, *_, mean = psnr
+    lines = [
+        f"On I_comp the partial U-Net reaches {pconv:.2f} dB now, the traditional {unet:.2f} dB",
+        f"and the mean fill {mean:.2f} dB: {pconv - unet:+.2f} and {pconv - mean:+.2f} dB.",
+    ]
+    if earlier is not None:
+        change = (psnr - earlier.set_index("model")["psnr"]).drop("mean fill")
+        listed = "; ".join(f"{k} {v:+.2f} dB" for k, v in change.items())
+        lines.append(f"Against the stage before: {listed}")
+    return "\n".join(lines)
