@@ -80,6 +80,6 @@ def test_real_photographs(results):
 
 def test_the_answer_in_two_sentences(results):
     text = summary.answer(with_photos(results))
-    assert "the partial U-Net is +1.50 dB (+1.10 to +1.90) better than a traditional one" in text
+    assert "the partial U-Net leads a traditional one by +1.50 dB (+1.10 to +1.90)" in text
     assert "P-Conv reported +9.28 dB" in text
     assert "25.00 dB, 3.00 dB above the best method that learns nothing (Telea)" in text

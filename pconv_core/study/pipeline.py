@@ -250,7 +250,7 @@ def _announcement(notebook: Path, results: Path, reference: Path) -> str:
             c for c in chapters[number + 1 :] if not (results / "notebooks" / f"{c}.ipynb").exists()
         ]
         lines.append(
-            f"  about {_duration(seconds.get(notebook.stem, 0))}, then {len(left)} chapters, "
+            f"  about {_duration(seconds.get(notebook.stem, 0))}; {len(left)} more after it, "
             f"{_duration(seconds.reindex(left).sum())}"
         )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import pandas as pd
 from pconv_core.evaluation import BASELINES
 from pconv_core.files.writing import whole
 from pconv_core.study import summary
+from pconv_core.study.answers import answers
 
 __all__ = ["between_marks", "blocks", "write"]
 
@@ -41,6 +42,7 @@ def blocks(reference: Path) -> dict[str, str]:
     sentences = summary.sentences(reference)
     return {
         "answer": textwrap.fill(f"**{summary.answer(reference)}**", 100),
+        "chapters": _chapters(reference),
         "summary": "\n".join(_item(sentence) for sentence in sentences),
         "demo": _demo(reference / "demo" / "tables"),
         "photographs": _photographs(reference / summary.PHOTOS / "tables"),
@@ -89,13 +91,20 @@ def _item(sentence: str) -> str:
     return textwrap.fill(sentence, 98, initial_indent="- ", subsequent_indent="  ")
 
 
+def _chapters(reference: Path) -> str:
+    rows = [
+        [f"[{name}](notebooks/{name}.ipynb)", *parts] for name, parts in answers(reference).items()
+    ]
+    return _table(["chapter", "question", "answer"], rows)
+
+
 def _core() -> str:
     """The core in five files, with their lines."""
     folder = Path(__file__).parents[1]
     rows = []
     for name, what in CORE.items():
         lines = len((folder / name).read_text(encoding="utf-8").splitlines())
-        rows.append([f"[{name}](pconv_core/{name})", str(lines), what])
+        rows.append([f"[{name}](pconv_core/{name})", f"about {50 * round(lines / 50)}", what])
     return _table(["file", "lines", "what it holds"], rows)
 
 

@@ -1,0 +1,104 @@
+"""What each chapter asks and what it found, in one line each, read from the committed tables."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from pconv_core.evaluation import UP_TO_HALF
+from pconv_core.study.claims import AS_GOOD
+from pconv_core.study.profile import load_profile
+from pconv_core.study.run import label
+from pconv_core.study.summary import PHOTOS, change
+
+
+def answers(reference: Path) -> dict[str, tuple[str, str]]:
+    """Return (question, answer) of each chapter, by the name of its notebook.
+
+    Parameters
+    ----------
+    reference : Path
+        The folder of the committed results.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a table is missing.
+    """
+
+    def table(name: str, run: str = "demo") -> pd.DataFrame:
+        return pd.read_csv(reference / run / "tables" / f"{name}.csv")
+
+    stages = [
+        table(n).set_index("model")["psnr"] for n in ("02_stage1", "03_stage2", "04_finetune")
+    ]
+    ours, unet = stages[0].index[:2]
+    moves = [after[ours] - before[ours] for before, after in pairwise(stages)]
+    masks = table("01_masks_by_bin")["in_bin_of_100"]
+    loss = table("06_loss_by_stage").set_index(["model", "stage"])["median_total"][ours]
+    photo = table("09_photo").set_index("model")["psnr"]
+    costs = table("08_deviations").query("whose == 'P-Conv'").sort_values("delta_psnr").iloc[0]
+    return {
+        "01_mask_generation": (
+            "What are irregular masks, and how do partial convolutions close them?",
+            f"{masks.sum():,} of {100 * len(masks):,} masks lie in the bin asked for",
+        ),
+        "02_pretrain_stage1": (
+            "What is learned with little style loss?",
+            f"partial {stages[0][ours]:.2f} dB, traditional {stages[0][unet]:.2f} dB (demo)",
+        ),
+        "03_pretrain_stage2": (
+            "What does the full style weight change?",
+            f"{moves[0]:+.2f} dB for the partial U-Net (demo)",
+        ),
+        "04_finetune_coco": (
+            "What does fine-tuning with a frozen encoder norm bring?",
+            f"{moves[1]:+.2f} dB for the partial U-Net (demo)",
+        ),
+        "05_size_study_224_vs_256": ("Must the size be a power of two?", _sizes(table)),
+        "06_loss_curves": (
+            "Do the losses behave as P-Conv reports?",
+            f"stage 2 lifts the loss from {loss['stage1']:.2f} to {loss['stage2']:.2f} (demo); "
+            "P-Conv's rises from about 1 to 10-25",
+        ),
+        "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(table)),
+        "08_deviations": (
+            "Which of P-Conv's departures from the paper costs how much?",
+            f"{costs['deviation']} costs most: {change(costs)}",
+        ),
+        "09_inpaint_a_photo": (
+            "What becomes of a whole photograph?",
+            f"the shipped weights repair it at {photo['shipped weights']:.2f} dB, "
+            f"Telea's method at {photo['Telea']:.2f} dB; known pixels stay bit for bit",
+        ),
+        "10_benchmarks": ("What does a mask cost?", _price(reference)),
+    }
+
+
+def _sizes(table) -> str:
+    p = load_profile(PHOTOS)
+    psnr = table("05_psnr_by_size", PHOTOS).pivot(index="evaluated_at", columns="model")["psnr"]
+    gap = psnr[label("pconv", p.small_size)] - psnr[label("pconv", p.size)]
+    verdict = "no" if gap.min() > -AS_GOOD else "yes"
+    return (
+        f"{verdict}: trained at {p.small_size} instead of {p.size} pixels, {gap.min():+.2f} to "
+        f"{gap.max():+.2f} dB (photographs)"
+    )
+
+
+def _winner(table) -> str:
+    size = load_profile(PHOTOS).size
+    pair = f"{label('pconv', size)} - {label('unet', size)}"
+    row = table("psnr_differences", PHOTOS).set_index(["difference", "hole_ratio"]).loc[pair]
+    return (
+        f"the partial U-Net, by {row.loc[UP_TO_HALF, 'psnr']:+.2f} dB over the traditional one "
+        f"(photographs); lowest in a bin {row['psnr'].min():+.2f} dB"
+    )
+
+
+def _price(reference: Path) -> str:
+    rows = pd.concat(
+        pd.read_csv(path).head(1) for path in sorted((reference / "bench").glob("*.csv"))
+    )
+    first = rows.iloc[0]
+    return f"{first['ratio'] - 1:+.1%} of a training step's time ({first['machine'].split(',')[0]})"
