@@ -5,8 +5,6 @@ import pandas as pd
 
 from pconv_core.study.run import Study, label
 
-__all__ = ["judge"]
-
 AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pconv_core import evaluation
+from pconv_core.files.figure import save
 from pconv_core.files.writing import whole
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import InpaintingNet, composite, levels_for
@@ -27,8 +28,6 @@ from pconv_core.study.deviations import DEVIATIONS, PCONV_STYLE, Deviation
 from pconv_core.study.profile import Profile
 from pconv_core.study.run import STAGES, Study
 from pconv_core.training import Stage, train
-
-__all__ = ["brief", "by_deviation", "measure", "periodicity", "runs", "write"]
 
 # Patterns of at most so many pixels a period count as artefacts of the network.
 LONGEST_PERIOD = 8
@@ -284,7 +283,7 @@ def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
             unfinished, index=False, float_format="%.3f"
         )
     with whole(folder / "figures" / "artefacts.png") as unfinished:
-        figures.save(grid, unfinished)
+        save(grid, unfinished)
 
 
 def networks() -> list[list[int]]:

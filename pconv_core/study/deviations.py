@@ -15,30 +15,6 @@ from pconv_core.layers import PartialConv2d
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import Normalise, PConvUNet, composite
 
-__all__ = [
-    "DEVIATIONS",
-    "FAITHFUL",
-    "PCONV_RATE",
-    "PCONV_SPREAD",
-    "PCONV_STYLE",
-    "REPLICA",
-    "DetachedTotalVariation",
-    "Deviation",
-    "EncoderUnnormalised",
-    "MinusOneToOne",
-    "PaddingKnownConv2d",
-    "PaddingKnownUNet",
-    "PerceptualOfOutput",
-    "ReplicaLoss",
-    "ReplicaUNet",
-    "SigmoidUNet",
-    "SmallWeightsUNet",
-    "SwappedComposite",
-    "UnscaledUNet",
-    "as_trained",
-    "unnormalised",
-]
-
 PCONV_RATE = 0.02
 PCONV_STYLE = 120.0
 PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights

@@ -8,21 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pconv_core.evaluation import UP_TO_HALF
-from pconv_core.files.figure import COLOURS, WIDTH, page, plain_log_axis, save
-
-__all__ = [
-    "deviation_ranking",
-    "loss_curves",
-    "loss_terms",
-    "picture_grid",
-    "picture_rows",
-    "psnr_by_bin",
-    "psnr_by_size",
-    "psnr_differences",
-    "ratio_histogram",
-    "save",
-    "to_picture",
-]
+from pconv_core.files.figure import COLOURS, WIDTH, page, plain_log_axis
 
 PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
 MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}

@@ -5,7 +5,6 @@ python -m pconv_core.study.pipeline run notebooks/02_pretrain_stage1.ipynb --pro
 
 import argparse
 import contextlib
-import fnmatch
 import os
 import re
 import shutil
@@ -22,13 +21,13 @@ from pconv_core.study import deviation_runs, preflight, readme, report, summary
 from pconv_core.study.profile import Profile, claim, load_profile, overrides_of
 from pconv_core.study.run import OUTPUT_VARIABLE, STAGING
 
-__all__ = ["main", "promote", "run_notebook", "store_outputs", "tidy"]
-
 NOTEBOOKS, RESULTS = Path("notebooks"), Path("results")
 REFERENCE = RESULTS / "reference"
 TIMES = "times.csv"
 # Of other people's photographs tables and curves may be shown, not the pictures.
-_PICTURES = ("*examples*", "09_photo.png")
+_PICTURES = ("*examples*.png", "09_photo.png", "09_repaired.png")
+_RESULTS = ("*.csv", "*.png", "tables/*.csv", "figures/*.png", "logs/*.csv", "steps/*.csv")
+_NO_CHAPTERS = ("bench", "deviations")
 _INJECTED = "injected-parameters"
 
 
@@ -147,8 +146,13 @@ def promote(name: str) -> Path:
         If there is no such run, or it is not finished.
     """
     run, reference = RESULTS / name, REFERENCE / name
-    kept = [p for p in sorted(run.rglob("*")) if _is_result(p.relative_to(run), name)]
-    chapters = {p.name for p in NOTEBOOKS.glob("[0-9]*.ipynb")} if _is_profile(name) else set()
+    kept = [p for pattern in _RESULTS for p in sorted(run.glob(pattern))]
+    chapters = set()
+    if name not in _NO_CHAPTERS:
+        chapters = {p.name for p in NOTEBOOKS.glob("[0-9]*.ipynb")}
+        if load_profile(name).test_photos != "embedded":
+            chapters -= {"08_deviations.ipynb"}
+            kept = [p for p in kept if not any(p.match(pattern) for pattern in _PICTURES)]
     missing = sorted(chapters - {p.name for p in (run / "notebooks").glob("*")})
     if missing or not kept:
         what = f"lacks the chapters {', '.join(missing)}" if missing else "holds no results"
@@ -162,21 +166,6 @@ def promote(name: str) -> Path:
     shutil.rmtree(reference, ignore_errors=True)
     os.replace(fresh, reference)
     return reference
-
-
-def _is_profile(name: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return load_profile(name).name == name
-    return False
-
-
-def _is_result(path: Path, name: str) -> bool:
-    """Whether a file below results/NAME is to be committed."""
-    shown = not _is_profile(name) or load_profile(name).test_photos == "embedded"
-    hidden = any(fnmatch.fnmatch(path.name, pattern) for pattern in _PICTURES)
-    inside = path.name == TIMES or path.parts[0] in ("tables", "figures", "logs", "steps")
-    of_bench = name == "bench" and len(path.parts) == 1
-    return (inside or of_bench) and path.suffix in (".csv", ".png") and (shown or not hidden)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,8 +10,6 @@ from pconv_core.models import build_model
 from pconv_core.study.profile import Profile
 from pconv_core.study.run import RESULTS, Study
 
-__all__ = ["check", "problems"]
-
 # Weights and Adam's two moments, float32; the last two checkpoints and one being written; then
 # three stages of four networks as weights alone.
 _COPIES = 3 * 3 + 3 * 4

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from pconv_core.data import Samples
+from pconv_core.files.figure import save
 from pconv_core.files.writing import whole
 from pconv_core.models import InpaintingNet, composite
 from pconv_core.study import figures
@@ -47,4 +48,4 @@ class Preview:
         figure = figures.picture_rows(rows)
         figure.suptitle(f"step {step}")
         with whole(self.path) as unfinished:
-            figures.save(figure, unfinished)
+            save(figure, unfinished)

@@ -5,14 +5,13 @@ import difflib
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, make_dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
-__all__ = ["Profile", "claim", "load_profile", "overrides_of"]
-
+_FOLDER = files("pconv_core.study") / "profiles"
 _CHOICES = {
     "recipe": ("P-Conv", "paper"),
     "precision": ("float32", "bfloat16"),
@@ -26,47 +25,10 @@ SETTINGS = "settings.yaml"
 _TAKEN = ("reference", "bench", "deviations")
 
 
-@dataclass(frozen=True)
-class Profile:
-    """All settings of one run of the study; profiles/demo.yaml says what each of them is."""
-
-    profile: str  # its file in profiles/
-    name: str  # of the run: its folder below results/
-    about: str
-    size: int
-    small_size: int
-    base_channels: int
-    conv_unet: bool
-    pretrain_photos: str
-    finetune_photos: str
-    test_photos: str
-    crop_smallest: float
-    crop_largest: float
-    features: str
-    feature_width: float
-    batch_size: int
-    recipe: str
-    learning_rate: float
-    stage1_steps: int
-    stage2_steps: int
-    finetune_steps: int
-    record_every: int
-    checkpoint_every: int
-    test_per_cell: int
-    seed: int
-    name_hardware: bool
-    channels_last: bool
-    precision: str
-    compiled: bool
-    fused_adam: bool
-    accumulate: int
-    processes: int
-    device: str
-    compare_with: str
-
+class _Checked:
     def __post_init__(self):
-        for field in fields(self):
-            self._check_kind(field.name, getattr(self, field.name), field.type)
+        for name, kind in _KINDS.items():
+            self._check_kind(name, getattr(self, name), kind)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -103,6 +65,13 @@ class Profile:
         return asdict(self)
 
 
+# All settings of one run: the profile's file, the name of the run's folder, then those of the demo.
+_DEMO = yaml.safe_load((_FOLDER / "demo.yaml").read_text(encoding="utf-8"))
+_KINDS = {"profile": str, "name": str, **{name: type(value) for name, value in _DEMO.items()}}
+Profile = make_dataclass("Profile", _KINDS.items(), bases=(_Checked,), frozen=True)
+Profile.__module__ = __name__  # or it could not be sent to other processes
+
+
 def load_profile(profile: str, overrides: dict | None = None) -> Profile:
     """Read profiles/PROFILE.yaml and change some of its settings.
 
@@ -119,14 +88,12 @@ def load_profile(profile: str, overrides: dict | None = None) -> Profile:
         If there is no such profile, a name is unknown, a value is of the wrong kind, or a run that
         differs from the profile has no name of its own.
     """
-    folder = files("pconv_core.study") / "profiles"
-    path = folder / f"{profile}.yaml"
+    path = _FOLDER / f"{profile}.yaml"
     if not path.is_file():
-        known = sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml"))
+        known = sorted(p.name[:-5] for p in _FOLDER.iterdir() if p.name.endswith(".yaml"))
         raise ValueError(f"no profile named {profile!r}; there are: {', '.join(known)}")
-    settings = {"profile": profile, "name": profile}
-    for file in (folder / "demo.yaml", path):
-        settings |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    settings = {"profile": profile, "name": profile, **_DEMO}
+    settings |= yaml.safe_load(path.read_text(encoding="utf-8"))
     overrides = overrides or {}
     for name in overrides:
         _check_known(name)
@@ -187,7 +154,7 @@ def claim(folder: Path, profile: Profile) -> None:
 
 def _check_run_name(name, profile: str) -> None:
     """Its folder must not be that of something else."""
-    taken = (files("pconv_core.study") / "profiles" / f"{name}.yaml").is_file() and name != profile
+    taken = (_FOLDER / f"{name}.yaml").is_file() and name != profile
     if taken or name in _TAKEN or not re.fullmatch(r"\w[\w.+-]*", str(name)):
         raise ValueError(
             f"the run is named {name!r}; it should be a name of letters, digits, '-', '_' and '.', "
@@ -196,7 +163,7 @@ def _check_run_name(name, profile: str) -> None:
 
 
 def _check_known(name: str) -> None:
-    names = [f.name for f in fields(Profile)][1:]
+    names = list(_KINDS)[1:]
     if name not in names:
         near = difflib.get_close_matches(name, names, 1)
         raise ValueError(

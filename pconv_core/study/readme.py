@@ -10,8 +10,6 @@ from pconv_core.files.writing import whole
 from pconv_core.study import summary
 from pconv_core.study.answers import answers
 
-__all__ = ["between_marks", "blocks", "write"]
-
 CORE = {
     "layers.py": "`PartialConv2d`, eq. 1 and 2",
     "models.py": "`PConvUNet`, its twin of plain convolutions, the traditional U-Net",

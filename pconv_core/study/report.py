@@ -15,43 +15,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from pconv_core.files.writing import whole
 
-__all__ = ["write_report"]
-
 # Scrolls by itself, also by keyboard, so that the page never has to.
 _WIDE = '<div class="wide" tabindex="0">\n{}</div>\n'
-
-_CELLS = """
-{%- extends 'basic/index.html.j2' -%}
-{% block input %}
-<details><summary>code</summary>
-{{ cell.source | highlight_code(metadata=cell.metadata) }}
-</details>
-{% endblock %}
-{% block data_html %}{{ output.data['text/html'] | boxed }}{% endblock %}
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<nav aria-label="Contents"><ul>
-{contents}
-</ul></nav>
-</header>
-<main>
-{sections}
-</main>
-</body>
-</html>
-"""
 
 
 def write_report(notebooks: list[Path], summary: list[str], out: Path, title: str) -> Path:
@@ -83,15 +48,19 @@ def write_report(notebooks: list[Path], summary: list[str], out: Path, title: st
     found = markdown.render("# What the study found\n\n" + "\n".join(f"- {s}" for s in summary))
     sections = [("found", "What the study found", found)]
     sections += [_chapter(path, markdown) for path in notebooks]
-    page = _PAGE.format(
+    page = _file("report.html").format(
         title=escape(title),
-        style=(files("pconv_core.study") / "report.css").read_text(encoding="utf-8"),
+        style=_file("report.css"),
         contents="\n".join(f'<li><a href="#{a}">{escape(t)}</a></li>' for a, t, _ in sections),
         sections="\n".join(f'<section id="{a}">\n{body}\n</section>' for a, _, body in sections),
     )
     with whole(out) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     return out
+
+
+def _file(name: str) -> str:
+    return (files("pconv_core.study") / name).read_text(encoding="utf-8")
 
 
 class _Renderer(IPythonRenderer):
@@ -142,7 +111,7 @@ def _chapter(path: Path, markdown: MarkdownWithMath) -> tuple[str, str, str]:
     notebook = nbformat.read(path, as_version=4)
     _name_cells(notebook.cells, path.stem)
     exporter = HTMLExporter(
-        raw_template=_CELLS,
+        raw_template=_file("report_cells.html.j2"),
         template_name="basic",
         filters={"markdown2html": markdown.render, "boxed": _boxed},
         exclude_input_prompt=True,

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from pconv_core import data, distributed, evaluation, hardware
 from pconv_core.files.checkpoints import load_weights, save_weights
+from pconv_core.files.figure import save
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import BINS
 from pconv_core.models import InpaintingNet, build_model, composite
@@ -20,8 +21,6 @@ from pconv_core.study import figures
 from pconv_core.study.profile import Profile, claim, load_profile
 from pconv_core.study.tables import compare
 from pconv_core.training import Keeper, Stage, Switches, train, write_record
-
-__all__ = ["RESULTS", "STAGES", "Study", "label"]
 
 STAGES = ("stage1", "stage2", "finetune")
 # Of chapters 2 to 4.
@@ -319,7 +318,7 @@ class Study:
 
     def save_figure(self, figure: Figure, name: str) -> Figure:
         """Write figures/NAME.png and return the figure, to be shown."""
-        return figures.save(figure, self._new("figures", f"{name}.png"))
+        return save(figure, self._new("figures", f"{name}.png"))
 
     def table(self, name: str) -> pd.DataFrame:
         """Read tables/NAME.csv of this run.

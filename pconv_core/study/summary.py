@@ -9,8 +9,6 @@ from pconv_core.study.profile import load_profile
 from pconv_core.study.run import label
 from pconv_core.study.tables import published
 
-__all__ = ["PHOTOS", "answer", "sentences"]
-
 PHOTOS = "photographs"  # the run on real photographs
 
 

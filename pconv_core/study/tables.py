@@ -6,8 +6,6 @@ import pandas as pd
 
 from pconv_core.evaluation import BASELINES
 
-__all__ = ["TRAINED", "compare", "published", "stage_finding"]
-
 # How far numbers of trained networks may lie from the reference, on another processor: PSNR in dB.
 TRAINED = {"psnr": 1.5, "ssim": 0.05, "l1": 1.0, "psnr_out": 4.0, "ssim_out": 0.2, "l1_out": 4.0}
 _LAST_DECIMAL = 0.0021
