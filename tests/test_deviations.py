@@ -29,7 +29,7 @@ from pconv_core.study.deviations import (
     SwappedComposite,
     unnormalised,
 )
-from pconv_core.study.profile import changed, load_profile
+from pconv_core.study.profile import load_profile, overrides_of
 
 
 def by_windows(layer, x, mask):
@@ -146,7 +146,7 @@ def test_the_replica_has_every_departure():
 def study(tmp_path):
     changes = ["size=48", "base_channels=2", "feature_width=0.0625", "batch_size=2"]
     changes += ["stage1_steps=3", "stage2_steps=2", "finetune_steps=1", "test_per_cell=1"]
-    return Study(changed(load_profile("demo"), [*changes, f"results={tmp_path}"]))
+    return Study(load_profile("demo", overrides_of(["name=tiny", *changes])), tmp_path)
 
 
 def test_schedule(study):

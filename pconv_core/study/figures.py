@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pconv_core.evaluation import UP_TO_HALF
 from pconv_core.files.figure import COLOURS, WIDTH, page, plain_log_axis
+from pconv_core.models import composite
 
 PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
 MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
@@ -51,6 +52,25 @@ def picture_rows(
         for axis, title in zip(axes[0], titles, strict=False):
             axis.set_title(title)
     return figure
+
+
+def fillings(
+    images: Tensor, masks: Tensor, outs: dict[str, Tensor], titles: Sequence[str] = ()
+) -> Figure:
+    """Draw input, mask, I_out and I_comp of each network, and ground truth: a column a sample.
+
+    Parameters
+    ----------
+    images, masks : Tensor of shape (N, 3, H, W) and (N, 1, H, W)
+    outs : dict of network's name -> I_out, of shape (N, 3, H, W)
+    titles : sequence of str
+    """
+    rows = {"input": images * masks, "mask": masks}
+    for name, out in outs.items():
+        rows[f"{name}\n$I_{{out}}$"] = out
+        rows[f"{name}\n$I_{{comp}}$"] = composite(out, images, masks)
+    rows["ground truth"] = images
+    return picture_rows({k: [to_picture(i) for i in row] for k, row in rows.items()}, titles)
 
 
 def to_picture(image: Tensor) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from pconv_core.data import Samples
 from pconv_core.files.figure import save
 from pconv_core.files.writing import whole
-from pconv_core.models import InpaintingNet, composite
+from pconv_core.models import InpaintingNet
 from pconv_core.study import figures
 
 COUNT = 5
@@ -33,19 +33,12 @@ class Preview:
 
     @torch.no_grad()
     def __call__(self, step: int) -> None:
-        """Draw input, I_out, I_comp and ground truth as they are after `step`."""
+        """Draw the samples as they are filled after `step`."""
         training, device = self.net.training, next(self.net.parameters()).device
         self.net.eval()
         out = self.net(self.images.to(device), self.masks.to(device)).float().cpu()
         self.net.train(training)
-        kinds = {
-            "input": self.images * self.masks,
-            "$I_{out}$": out,
-            "$I_{comp}$": composite(out, self.images, self.masks),
-            "ground truth": self.images,
-        }
-        rows = {name: [figures.to_picture(i) for i in images] for name, images in kinds.items()}
-        figure = figures.picture_rows(rows)
+        figure = figures.fillings(self.images, self.masks, {"": out})
         figure.suptitle(f"step {step}")
         with whole(self.path) as unfinished:
             save(figure, unfinished)

@@ -16,7 +16,7 @@ from pconv_core.files.checkpoints import load_weights, save_weights
 from pconv_core.files.figure import save
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import BINS
-from pconv_core.models import InpaintingNet, build_model, composite
+from pconv_core.models import InpaintingNet, build_model
 from pconv_core.study import figures
 from pconv_core.study.profile import Profile, claim, load_profile
 from pconv_core.study.tables import compare
@@ -135,20 +135,10 @@ class Study:
         self, networks: dict[str, InpaintingNet], size: int, count: int = 5
     ) -> Figure:
         """Draw test crops: input, mask, I_out and I_comp of each network, ground truth."""
-        examples = self.examples(size, count)
-        show = figures.to_picture
-        rows = {
-            "input": [show(image * mask) for image, mask in examples],
-            "mask": [show(mask) for _, mask in examples],
-        }
-        for name, net in networks.items():
-            fill = evaluation.network_fill(net)
-            outs = [fill(image[None], mask[None])[0] for image, mask in examples]
-            rows[f"{name}\n$I_{{out}}$"] = [show(out) for out in outs]
-            pairs = zip(outs, examples, strict=True)
-            rows[f"{name}\n$I_{{comp}}$"] = [show(composite(o, i, m)) for o, (i, m) in pairs]
-        rows["ground truth"] = [show(image) for image, _ in examples]
-        return figures.picture_rows(rows, [f"hole ratio {lo}-{hi}" for lo, hi in BINS[:count]])
+        images, masks = (torch.stack(c) for c in zip(*self.examples(size, count), strict=True))
+        outs = {k: evaluation.network_fill(net)(images, masks) for k, net in networks.items()}
+        titles = [f"hole ratio {lo}-{hi}" for lo, hi in BINS[:count]]
+        return figures.fillings(images, masks, outs, titles)
 
     # --- networks --------------------------------------------------------------------------
 
