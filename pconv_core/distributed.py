@@ -18,8 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pconv_core import hardware
 
-__all__ = ["any_of", "group", "launch", "mean", "processes", "rank", "wait", "wrap"]
-
 
 def rank() -> int:
     """Number of this process, 0 for the first or only one."""

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["describe", "device"]
-
 
 def device(wanted: str = "auto") -> torch.device:
     """Choose a device: of several processes that torchrun started, each a GPU of its own.

@@ -81,7 +81,7 @@ def test_the_measure_explains_most_of_the_replica():
     assert measure["delta_psnr"] + measure["reach_psnr"] < as_seed["delta_psnr"] / 2
     on_comp = table[table["whose"] == "all"].iloc[0]
     assert abs(on_comp["delta_psnr"]) < on_comp["reach_psnr"]
-    single = table[table["whose"].isin(["seed", "other"])].sort_values("delta_psnr")
+    single = table[table["whose"].isin(["P-Conv", "other"])].sort_values("delta_psnr")
     assert single["deviation"].iloc[0] == "1/sum(M) without sum(1)"
     assert single["delta_psnr"].iloc[0] < 2 * single["delta_psnr"].iloc[1]
 
@@ -89,7 +89,7 @@ def test_the_measure_explains_most_of_the_replica():
 def numbers_by_hand():
     """Every number of dB in the text of README, model card and chapters that is not generated."""
     text = (ROOT / "README.md").read_text()
-    for body in readme.blocks(ROOT / "results").values():
+    for body in readme.blocks(REFERENCE).values():
         assert body in text
         text = text.replace(body, "")
     texts = {"README.md": text, "model card": (ROOT / "pconv_core/shipped/README.md").read_text()}

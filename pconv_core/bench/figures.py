@@ -7,8 +7,6 @@ from matplotlib.ticker import NullFormatter
 
 from pconv_core.files.figure import COLOURS, page, plain_log_axis
 
-__all__ = ["benchmark", "time_shares"]
-
 SHARE_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#BBBBBB", "#D55E00")
 
 

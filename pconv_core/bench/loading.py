@@ -13,8 +13,6 @@ from pconv_core import data
 from pconv_core.bench.timing import alternate, repeated
 from pconv_core.masks import random_mask, sets
 
-__all__ = ["loading", "mask_test_set", "masks_per_second"]
-
 LOADED_SIZE = 256  # pixels that a loaded photograph is resized to
 
 

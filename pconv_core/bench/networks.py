@@ -14,20 +14,6 @@ from pconv_core.masks import random_mask
 from pconv_core.models import ConvUNet, InpaintingNet, PConvUNet
 from pconv_core.training import PRECISIONS, Switches, make_objective
 
-__all__ = [
-    "LEVELS",
-    "NETWORKS",
-    "Cell",
-    "TextbookPartialConv2d",
-    "TextbookUNet",
-    "compare_networks",
-    "network_step",
-    "one_photograph",
-    "random_batch",
-    "step_with_loss",
-    "vgg_passes",
-]
-
 LEVELS = 8
 
 

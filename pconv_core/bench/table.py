@@ -26,8 +26,6 @@ from pconv_core.bench.networks import (
 )
 from pconv_core.training import PRECISIONS
 
-__all__ = ["PAIRS", "machine_name", "run"]
-
 PAIRS = 7
 _MEASURED = ("seconds", "seconds_low", "seconds_high", "reference_seconds", "ratio", "ratio_low")
 _MEASURED += ("ratio_high", "pairs", "memory_mib", "reference_memory_mib", "images_per_second")

@@ -16,8 +16,6 @@ from pconv_core.bench.timing import wait_for
 from pconv_core.layers import PartialConv2d
 from pconv_core.models import PConvUNet
 
-__all__ = ["GROUPS", "MASK", "OTHER", "measure"]
-
 MASK = "counting the mask"
 # What an operation is called, by a part of torch's name for it; the first that fits.
 GROUPS = {

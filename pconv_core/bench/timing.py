@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ["alternate", "peak_memory", "repeated", "wait_for"]
-
 
 def wait_for(device: torch.device) -> None:
     """Wait until a GPU has done all it was told."""

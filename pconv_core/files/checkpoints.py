@@ -8,18 +8,6 @@ from torch import nn
 
 from pconv_core.files.writing import whole
 
-__all__ = [
-    "FORMAT",
-    "load_into",
-    "load_weights",
-    "previous",
-    "read",
-    "read_tensors",
-    "restore_previous",
-    "save_weights",
-    "write",
-]
-
 FORMAT = "pconv_core 1"
 
 

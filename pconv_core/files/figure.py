@@ -8,8 +8,6 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-__all__ = ["COLOURS", "WIDTH", "page", "plain_log_axis", "save"]
-
 WIDTH = 9.0  # inches; a README shows it at about 900 pixels
 
 # Okabe and Ito (2008): distinguishable with every kind of colour vision.

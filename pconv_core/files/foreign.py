@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from pconv_core.layers import PartialConv2d
 from pconv_core.models import Block, InpaintingNet, PConvUNet, UNet
 
-__all__ = ["ForeignPConvUNet", "ForeignUNet", "UnscaledPartialConv2d", "build"]
-
 # (side, level, parameter): "down"/"up" or "enc"/"dec", from 1, "weight" or "bias".
 _PCONV_CONV = re.compile(r"^(down|up)(\d+)\.pconv\.img_conv\.(?:\d+\.)?(weight|bias)$")
 _PCONV_NORM = re.compile(r"^(down|up)(\d+)\.norm\.(?:\d+\.)?(\w+)$")

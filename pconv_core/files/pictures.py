@@ -18,18 +18,6 @@ from PIL import Image, ImageOps
 
 from pconv_core.files.writing import whole
 
-__all__ = [
-    "ENDINGS",
-    "LOSSLESS",
-    "MAX_PIXELS",
-    "SUFFIXES",
-    "Picture",
-    "read",
-    "read_hole",
-    "read_photo",
-    "write",
-]
-
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 ENDINGS = ", ".join(sorted(SUFFIXES))  # for messages
 # Formats that give back what they were given; JPEG would change known pixels.

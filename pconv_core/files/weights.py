@@ -10,8 +10,6 @@ from pconv_core.files.checkpoints import read_tensors
 from pconv_core.files.writing import whole
 from pconv_core.models import InpaintingNet, build_model
 
-__all__ = ["SHIPPED", "SUFFIX", "export", "load_network"]
-
 SUFFIX = ".safetensors"
 # What comes with the project; its model card lies beside it.
 SHIPPED = Path(__file__).parents[1] / "shipped" / "pconv88.safetensors"

@@ -3,8 +3,6 @@
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-__all__ = ["grow"]
-
 
 def grow(hole: np.ndarray, pixels: int, margin: int) -> np.ndarray:
     """Dilate a hole, by a disc, until it has a number of pixels.

@@ -14,16 +14,6 @@ from pconv_core.masks import occlusion, strokes
 from pconv_core.masks.growth import grow
 from pconv_core.masks.seeding import generator
 
-__all__ = [
-    "BINS",
-    "BORDER_MARGIN",
-    "KINDS",
-    "MIN_MASK_SIZE",
-    "hole_ratio",
-    "margin_pixels",
-    "random_mask",
-]
-
 # Six bins of hole ratio, each lo < ratio <= hi (the paper's test set).
 BINS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
 # A mask "without border" keeps its hole 50 of 512 pixels away from each side.

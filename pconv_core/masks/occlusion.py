@@ -11,8 +11,6 @@ import numpy as np
 
 from pconv_core.masks.growth import grow
 
-__all__ = ["draw", "occlusions"]
-
 _MOST_LAYERS = 6
 _CANVAS = 1.2  # side of the simulated frame over that of the mask, to rotate and crop
 _TRIES = 8

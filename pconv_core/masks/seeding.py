@@ -2,8 +2,6 @@
 
 import numpy as np
 
-__all__ = ["STREAMS", "generator"]
-
 # Separate streams, so that a photograph's crop and its mask never share numbers.
 STREAMS = {"mask": 0, "crop": 1, "order": 2, "occlusion": 3}
 

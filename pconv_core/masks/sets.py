@@ -16,16 +16,6 @@ from tqdm import tqdm
 
 from pconv_core.masks.irregular import BINS, hole_ratio, random_mask
 
-__all__ = [
-    "INDEX",
-    "PAPER_PER_CELL",
-    "PAPER_SIZE",
-    "MaskFile",
-    "paper_test_set",
-    "uniform_set",
-    "write",
-]
-
 INDEX = "index.csv"
 # The paper's test set: 6 bins, with and without border, 1000 masks each, of 512 x 512.
 PAPER_SIZE = 512

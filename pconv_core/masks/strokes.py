@@ -9,8 +9,6 @@ import math
 import cv2
 import numpy as np
 
-__all__ = ["NEVER", "covered", "draw"]
-
 NEVER = 255  # the time of a pixel that the brush does not reach
 _STAMPS = (18, 44)  # fewest and most brush positions of a short walk
 _MORE_STAMPS = 30  # of one that covers all, so that large holes are no less irregular
