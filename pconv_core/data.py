@@ -20,23 +20,7 @@ from pconv_core.files.pictures import ENDINGS, read_hole, read_photo
 from pconv_core.masks import BINS, random_mask
 from pconv_core.masks.seeding import generator
 
-__all__ = [
-    "Cut",
-    "MaskFolder",
-    "Photos",
-    "Samples",
-    "batches",
-    "coco2014",
-    "crop",
-    "embedded",
-    "evaluation_set",
-    "folder",
-    "open_photos",
-    "places365",
-    "random_cut",
-    "source_name",
-    "to_tensor",
-]
+__all__ = ["MaskFolder", "Photos", "Samples", "batches", "evaluation_set", "open_photos"]
 
 # Colour photographs that installed packages carry, by (package, file name).
 EMBEDDED_TRAIN = (

@@ -12,23 +12,7 @@ from torch import Tensor
 
 from pconv_core.models import InpaintingNet, check_pair, composite
 
-__all__ = [
-    "BASELINES",
-    "MAX_PSNR",
-    "UP_TO_HALF",
-    "Fill",
-    "biharmonic",
-    "by_bin",
-    "differences",
-    "evaluate",
-    "mean_fill",
-    "metrics",
-    "navier_stokes",
-    "network_fill",
-    "overall",
-    "telea",
-    "towards_input",
-]
+__all__ = ["BASELINES", "by_bin", "differences", "evaluate", "metrics", "network_fill", "overall"]
 
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["PartialConv2d", "Parts", "PlainConv2d", "all_known"]
+__all__ = ["PartialConv2d", "PlainConv2d"]
 
 Parts = Tensor | Sequence[Tensor]
 
@@ -99,8 +99,6 @@ class PartialConv2d(nn.Conv2d):
 
         A one-channel mask stands for all `channels` of its part: weighed, never expanded.
         """
-        if all(all_known(m) for m in masks):
-            return self._border_rescaling(masks[0])
         groups = masks[0] if len(masks) == 1 else torch.cat(list(masks), dim=1)
         weights = [
             c / m.shape[1] for c, m in zip(channels, masks, strict=True) for _ in range(m.shape[1])
@@ -117,21 +115,6 @@ class PartialConv2d(nn.Conv2d):
         new_mask = (known > 0.5).to(known.dtype)
         window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
         return window / known.clamp_(min=1) * new_mask, new_mask
-
-    def _border_rescaling(self, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_rescaling` where nothing but the padding is hole: a product of rows and columns."""
-        # At least float32: see `_rescaling`.
-        like = mask.new_empty(0, dtype=torch.promote_types(mask.dtype, torch.float32))
-        axes = zip(
-            mask.shape[2:], self.kernel_size, self.stride, self.padding, self.dilation, strict=True
-        )
-        rows, columns = (_taps_inside(*axis).to(like) for axis in axes)
-        known = rows[:, None] * columns
-        new_mask = (known > 0).to(known.dtype)
-        area = self.kernel_size[0] * self.kernel_size[1]
-        ratio = area / known.clamp(min=1) * new_mask
-        size = (len(mask), 1, *known.shape)
-        return ratio.expand(size), new_mask.expand(size)
 
     @staticmethod
     def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
@@ -181,14 +164,6 @@ def all_known(mask: Tensor) -> bool:
     if mask.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     return bool((mask != 0).all())
-
-
-def _taps_inside(length: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
-    """How many of the kernel's taps fall inside an axis, for each window along it."""
-    count = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-    first = torch.arange(count) * stride - padding
-    taps = first[:, None] + torch.arange(kernel) * dilation
-    return ((taps >= 0) & (taps < length)).sum(1)
 
 
 def _as_parts(x: Parts) -> list[Tensor]:

@@ -114,35 +114,19 @@ class InpaintingLoss(nn.Module):
     ----------
     features : nn.Module
         Maps an image to a list of feature maps; see `VGGFeatures`.
-    valid, hole, perceptual, style_out, style_comp, tv : float
-        The weights of the terms.
     style_scale : float
         Multiplies both style terms; the width of the features relative to VGG-16.  Gram entries
         fall as 1/C, so without it a narrow net would weigh style more than VGG-16 does.
+    **weights : float
+        Of the terms valid, hole, perceptual, style_out, style_comp, tv; others than `WEIGHTS`.
     """
 
-    def __init__(
-        self,
-        features: nn.Module,
-        valid: float = WEIGHTS["valid"],
-        hole: float = WEIGHTS["hole"],
-        perceptual: float = WEIGHTS["perceptual"],
-        style_out: float = WEIGHTS["style_out"],
-        style_comp: float = WEIGHTS["style_comp"],
-        tv: float = WEIGHTS["tv"],
-        style_scale: float = 1.0,
-    ):
+    def __init__(self, features: nn.Module, style_scale: float = 1.0, **weights: float):
         super().__init__()
-        self.features = features
-        self.style_scale = style_scale
-        self.weights = {
-            "valid": valid,
-            "hole": hole,
-            "perceptual": perceptual,
-            "style_out": style_out,
-            "style_comp": style_comp,
-            "tv": tv,
-        }
+        if unknown := weights.keys() - WEIGHTS.keys():
+            raise ValueError(f"no terms {sorted(unknown)}; there are {', '.join(WEIGHTS)}")
+        self.features, self.style_scale = features, style_scale
+        self.weights = {**WEIGHTS, **weights}
 
     def forward(self, out: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Weigh the terms.

@@ -15,25 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pconv_core.layers import PartialConv2d, PlainConv2d
 
-__all__ = [
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
-    "MIN_SIZE",
-    "MODELS",
-    "Block",
-    "ConvUNet",
-    "InpaintingNet",
-    "Normalise",
-    "PConvUNet",
-    "UNet",
-    "build_model",
-    "check_binary",
-    "check_input",
-    "check_pair",
-    "composite",
-    "double",
-    "levels_for",
-]
+__all__ = ["ConvUNet", "PConvUNet", "UNet", "build_model", "composite", "levels_for"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -20,17 +20,7 @@ from pconv_core.files.writing import whole
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
 
-__all__ = [
-    "PRECISIONS",
-    "Keeper",
-    "Preempted",
-    "Progress",
-    "Stage",
-    "Switches",
-    "make_objective",
-    "train",
-    "write_record",
-]
+__all__ = ["Keeper", "Preempted", "Stage", "Switches", "make_objective", "train"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

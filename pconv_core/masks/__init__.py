@@ -1,21 +1,5 @@
 """Irregular masks, 1 = known and 0 = hole, at a guaranteed hole ratio."""
 
-from pconv_core.masks.irregular import (
-    BINS,
-    BORDER_MARGIN,
-    KINDS,
-    MIN_MASK_SIZE,
-    hole_ratio,
-    margin_pixels,
-    random_mask,
-)
+from pconv_core.masks.irregular import BINS, KINDS, hole_ratio, margin_pixels, random_mask
 
-__all__ = [
-    "BINS",
-    "BORDER_MARGIN",
-    "KINDS",
-    "MIN_MASK_SIZE",
-    "hole_ratio",
-    "margin_pixels",
-    "random_mask",
-]
+__all__ = ["BINS", "KINDS", "hole_ratio", "margin_pixels", "random_mask"]

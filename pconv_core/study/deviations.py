@@ -25,7 +25,8 @@ class PaddingKnownConv2d(PartialConv2d):
 
     def _rescaling(self, channels, masks) -> tuple[Tensor, Tensor]:
         ratio, _ = super()._rescaling(channels, masks)
-        inside, _ = self._border_rescaling(masks[0])
+        everything = torch.ones_like(masks[0][:, :1])
+        inside, _ = super()._rescaling([self.in_channels], [everything])
         # Shares of a window: what is known of it, and what of it is padding.
         known = _inverse(ratio) + 1 - _inverse(inside)
         window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
