@@ -11,13 +11,7 @@ SHARE_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#BBBBBB", "#D55E00
 
 
 def benchmark(table: pd.DataFrame) -> Figure:
-    """What the mask costs, and how one photograph's inpainting grows with its size.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `table.run` writes it.
-    """
+    """What the mask costs, and how one photograph's inpainting grows with its size."""
     wide = table[table["base_channels"] == table["base_channels"].max()]
     pairs = wide[wide["subject"].notna() & wide["ratio"].notna()].iloc[::-1]
     one = table[(table["benchmark"] == "one photograph") & table["seconds"].notna()]
@@ -36,13 +30,7 @@ def benchmark(table: pd.DataFrame) -> Figure:
 
 
 def time_shares(table: pd.DataFrame) -> Figure:
-    """Bars of where a training step's time goes: a network each, its operations side by side.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `time_shares.measure` makes it.
-    """
+    """Bars of where a training step's time goes: a network each, its operations side by side."""
     wide = table.pivot_table("milliseconds", "network", "operation", sort=False).iloc[::-1]
     palette = dict(zip(wide.columns, SHARE_COLOURS, strict=True))
     with page(2.8) as (figure, axis):

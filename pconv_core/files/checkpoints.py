@@ -110,15 +110,7 @@ def _bad(path: Path, why: str) -> str:
 
 
 def save_weights(path: Path, model: nn.Module, settings: dict) -> None:
-    """Write the weights and what they were trained with; `load_weights` demands the same.
-
-    Parameters
-    ----------
-    path : Path
-    model : nn.Module
-    settings : dict
-        Plain numbers and strings.
-    """
+    """Write the weights and what they were trained with; `load_weights` demands the same."""
     write(path, {"settings": settings, "model": model.state_dict()})
 
 

@@ -15,11 +15,6 @@ from pconv_core.study.summary import PHOTOS, change
 def answers(reference: Path) -> dict[str, tuple[str, str]]:
     """Return (question, answer) of each chapter, by the name of its notebook.
 
-    Parameters
-    ----------
-    reference : Path
-        The folder of the committed results.
-
     Raises
     ------
     FileNotFoundError

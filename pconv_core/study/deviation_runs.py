@@ -262,15 +262,7 @@ def runs(
 
 
 def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
-    """Train and measure every deviation in full: FOLDER/tables/runs.csv, figures/artefacts.png.
-
-    Parameters
-    ----------
-    profile : Profile
-    folder : Path
-    seeds : int
-        How many random seeds, from the profile's on.
-    """
+    """Train and measure every deviation in full: FOLDER/tables/runs.csv, figures/artefacts.png."""
     first = profile.seed
     rows, fillings = runs(profile, range(first, first + seeds))
     # One test crop with a hole ratio between 0.3 and 0.4.

@@ -17,12 +17,7 @@ _SPARE = 2**28  # tables, figures, logs
 
 
 def problems(profile: Profile) -> list[str]:
-    """List all that stands in the way of a run, each with what would help; empty if nothing does.
-
-    Parameters
-    ----------
-    profile : Profile
-    """
+    """List all that stands in the way of a run, each with what would help; perhaps nothing."""
     found = []
     for source, split in (
         (profile.pretrain_photos, "train"),

@@ -22,11 +22,6 @@ CORE = {
 def blocks(reference: Path) -> dict[str, str]:
     """Make every block of the README that is written, in Markdown.
 
-    Parameters
-    ----------
-    reference : Path
-        The folder of the committed results.
-
     Returns
     -------
     dict of str

@@ -15,11 +15,6 @@ PHOTOS = "photographs"  # the run on real photographs
 def sentences(reference: Path) -> list[str]:
     """Say what the study found.
 
-    Parameters
-    ----------
-    reference : Path
-        The folder of the committed results.
-
     Returns
     -------
     list of str
