@@ -1,5 +1,6 @@
 """pyproject.toml is the one list of dependencies; the other files hold to it."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+import pconv_core
 from pconv_core.study import readme
 
 ROOT = Path(__file__).parents[1]
@@ -80,8 +82,40 @@ def test_readme_lacks_no_mark(tmp_path):
 
 
 def test_readme_pictures_and_links_are_there():
-    import re
 
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
         if "://" not in target:
             assert (ROOT / target).exists(), target
+
+
+def test_citation_is_of_this_version_and_licence():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == pconv_core.__version__
+    assert citation["license"] == PROJECT["license"] == "BSD-3-Clause"
+    assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
+    assert "https://arxiv.org/abs/1804.07723" in [r.get("url") for r in citation["references"]]
+
+
+def test_the_workflow_begins_with_the_oldest_python_and_calls_make():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    job = workflow["jobs"]["test"]
+    oldest = job["strategy"]["matrix"]["python"][0]
+    assert PROJECT["requires-python"] == f">={oldest}"
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == [f"make {target} PYTHON=python" for target in ("install", "test")]
+
+
+def test_what_contributors_are_told_to_type_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for name in ("CONTRIBUTING.md", "README.md"):
+        text = (ROOT / name).read_text()
+        assert set(re.findall(r"^make ([a-z]+)", text, re.MULTILINE)) <= targets
+        assert set(re.findall(r"`make\s([a-z]+)", text)) <= targets
+
+
+def test_one_name_for_what_is_reproduced():
+    files = [*ROOT.glob("*.md"), *ROOT.glob("pconv_core/**/*.py"), *ROOT.glob("pconv_core/**/*.md")]
+    files += ROOT.glob("pconv_core/study/profiles/*.yaml")
+    for path in files:
+        found = re.search(r"\b[Tt]he seed\b|(?<!random )\bseed's", path.read_text())
+        assert not found, f"{path.name}: {found}"
