@@ -17,8 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m pconv_core", description="Image inpainting with partial convolutions."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (masks, train, evaluate, inpaint, export, bench):
-        command.add(commands)
+    for module in (masks, train, evaluate, inpaint, export, bench):
+        name, summary = module.__name__.rpartition(".")[2], module.__doc__.partition(".\n")[0]
+        command = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add(command)
+        command.set_defaults(run=module.run)
     given = parser.parse_args(arguments)
     try:
         given.run(given)

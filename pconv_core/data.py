@@ -6,6 +6,7 @@ processes or an interruption cannot change what a network sees.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,25 +23,29 @@ from pconv_core.masks.seeding import generator
 
 __all__ = ["MaskFolder", "Photos", "Samples", "batches", "evaluation_set", "open_photos"]
 
-# Colour photographs that installed packages carry, by (package, file name).
-EMBEDDED_TRAIN = (
-    ("skimage", "coffee.png"),
-    ("skimage", "rocket.jpg"),
-    ("skimage", "motorcycle_left.png"),
-    ("skimage", "motorcycle_right.png"),
-    ("matplotlib", "grace_hopper.jpg"),
-    ("sklearn", "china.jpg"),
-    ("sklearn", "flower.jpg"),
-)
-# Never trained on.
-EMBEDDED_TEST = (("skimage", "astronaut.png"), ("skimage", "chelsea.png"))
-
-# Folders of the official archives, by split.
-PLACES365_FOLDERS = {
-    "train": ("train", "data_256_standard", "data_large_standard", "data_256", "data_large"),
-    "val": ("val", "val_256", "val_large"),
+# Colour photographs that installed packages carry.
+_EMBEDDED = {
+    "train": (
+        "skimage/data/coffee.png",
+        "skimage/data/rocket.jpg",
+        "skimage/data/motorcycle_left.png",
+        "skimage/data/motorcycle_right.png",
+        "matplotlib/mpl-data/sample_data/grace_hopper.jpg",
+        "sklearn/datasets/images/china.jpg",
+        "sklearn/datasets/images/flower.jpg",
+    ),
+    # Never trained on.
+    "test": ("skimage/data/astronaut.png", "skimage/data/chelsea.png"),
 }
-COCO2014_FOLDERS = {"train": "train2014", "val": "val2014"}
+# Data sets with their folders in the official archives, by split.
+_OFFICIAL = {
+    "places365": {
+        "name": "Places365-Standard",
+        "train": ("train", "data_256_standard", "data_large_standard", "data_256", "data_large"),
+        "val": ("val", "val_256", "val_large"),
+    },
+    "coco2014": {"name": "COCO 2014", "train": ("train2014",), "val": ("val2014",)},
+}
 MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
 
 
@@ -60,7 +65,7 @@ class Photos(Sequence):
     ----------
     paths : sequence of Path or str
     name : str
-        What messages and tables call this source.
+        What messages call this source.
     keep : bool
         Whether decoded photographs stay in memory (for the few embedded ones).
     root : Path, optional
@@ -72,17 +77,12 @@ class Photos(Sequence):
         If there are none.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[Path | str],
-        name: str,
-        keep: bool = False,
-        root: Path = Path(),
-    ):
+    def __init__(self, paths: Sequence, name: str, keep: bool = False, root: Path = Path()):
         if not paths:
             raise ValueError(f"{name} holds no photograph; files should end in {ENDINGS}")
         self.paths, self.name, self.root = list(paths), name, root
-        self._kept = lru_cache(maxsize=None)(read_photo) if keep else None
+        self._read = lru_cache(maxsize=None)(read_photo) if keep else read_photo
+        self._shrinks = not keep
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,9 +93,7 @@ class Photos(Sequence):
 
     def read(self, index: int, least: float | None = None) -> np.ndarray:
         """As `self[index]`, perhaps smaller, but with `least` pixels on the short side."""
-        if self._kept is not None:
-            return self._kept(self.path(index))
-        return read_photo(self.path(index), least)
+        return self._read(self.path(index), least if self._shrinks else None)
 
     def path(self, index: int) -> Path:
         """Path of photograph `index`."""
@@ -103,24 +101,13 @@ class Photos(Sequence):
 
 
 def embedded(split: str) -> Photos:
-    """Photographs that installed packages carry: seven to train, astronaut and chelsea to test.
-
-    Parameters
-    ----------
-    split : {"train", "test"}
-    """
-    entries = {"train": EMBEDDED_TRAIN, "test": EMBEDDED_TEST}[split]
-    return Photos([_package_file(*e) for e in entries], f"embedded {split} photographs", keep=True)
+    """Photographs that installed packages carry: seven to "train", two others to "test"."""
+    paths = [_package_file(entry) for entry in _EMBEDDED[split]]
+    return Photos(paths, f"embedded {split} photographs", keep=True)
 
 
 def folder(root: str | Path) -> Photos:
-    """All photographs below a folder, in the order of their paths.
-
-    Raises
-    ------
-    ValueError
-        If the folder does not exist or holds no photograph.
-    """
+    """All photographs below a folder, in the order of their paths; ValueError without any."""
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"no folder at {root}; it should be a folder of photographs")
@@ -128,30 +115,17 @@ def folder(root: str | Path) -> Photos:
 
 
 def places365(root: str | Path, split: str = "train") -> Photos:
-    """Places365-Standard, as unpacked from the official archives.
+    """Split "train" or "val" of Places365-Standard, as unpacked from the official archives.
 
     Either layout will do: `train/` and `val/` with a folder a class (easy-format archive), or
     `data_256_standard/` or `data_large_standard/` and `val_256/` or `val_large/`.
-
-    Parameters
-    ----------
-    root : path
-        The folder that holds those.
-    split : {"train", "val"}
     """
-    return _first_folder(Path(root), "Places365-Standard", PLACES365_FOLDERS[split])
+    return _official("places365", root, split)
 
 
 def coco2014(root: str | Path, split: str = "train") -> Photos:
-    """COCO 2014, as unpacked from the official archives: `train2014/` and `val2014/`.
-
-    Parameters
-    ----------
-    root : path
-        The folder that holds those.
-    split : {"train", "val"}
-    """
-    return _first_folder(Path(root), "COCO 2014", (COCO2014_FOLDERS[split],))
+    """Split "train" or "val" of COCO 2014, as unpacked: `train2014/` and `val2014/`."""
+    return _official("coco2014", root, split)
 
 
 def open_photos(source: str, split: str) -> Photos:
@@ -167,32 +141,21 @@ def open_photos(source: str, split: str) -> Photos:
     if source == "embedded":
         return embedded(split)
     kind, _, root = source.partition(":")
-    if root and kind in ("places365", "coco2014"):
-        opener = places365 if kind == "places365" else coco2014
-        return opener(root, "train" if split == "train" else "val")
+    if root and kind in _OFFICIAL:
+        return _official(kind, root, "train" if split == "train" else "val")
     return folder(source)
 
 
 def source_name(source: str) -> str:
     """Name a source in a table: of a folder the last two parts of its path, no more."""
     kind, _, root = source.partition(":")
-    if root and kind in ("places365", "coco2014"):
+    if root and kind in _OFFICIAL:
         return kind
     return "/".join([part for part in Path(source).parts if part != "/"][-2:])
 
 
 class MaskFolder:
-    """Masks on disk, black = hole, from which training draws: any of them, turned and mirrored.
-
-    Parameters
-    ----------
-    root : path
-
-    Raises
-    ------
-    ValueError
-        If there is no folder, or no picture in it.
-    """
+    """Masks on disk, black = hole, from which training draws: any of them, turned and mirrored."""
 
     def __init__(self, root: str | Path):
         self.masks = folder(root)
@@ -255,19 +218,19 @@ class Samples(Dataset):
         image = crop(self._read(index, self.size / cut.share), self.size, cut)
         if self.masks is not None:
             mask = self.masks.draw(self.size, generator(self.seed, number, "mask"))
-            return to_tensor(image), torch.from_numpy(mask)[None]
-        border = number % 2 == 0 if self.border is None else self.border
-        mask = random_mask(self.size, self.ratio, border, self.seed, number)
+        else:
+            border = number % 2 == 0 if self.border is None else self.border
+            mask = random_mask(self.size, self.ratio, border, self.seed, number)
         return to_tensor(image), torch.from_numpy(mask)[None]
 
     def _read(self, index: int, least: float) -> np.ndarray:
         """Read a photograph, or the next one that can be read."""
-        if self.unreadable is None:
-            return self.photos.read(index, least)
         while True:
             try:
                 return self.photos.read(index, least)
             except ValueError as error:
+                if self.unreadable is None:
+                    raise
                 self._list_unreadable(index, error)
                 index = (index + 1) % len(self.photos)
 
@@ -295,12 +258,7 @@ def random_cut(rng: np.random.Generator, span: tuple[float, float] = (0.125, 0.5
 
 
 def crop(photo: np.ndarray, size: int, cut: Cut) -> np.ndarray:
-    """Cut a square from a photograph (H, W, 3) and resize it.
-
-    Returns
-    -------
-    ndarray of shape (size, size, 3), uint8
-    """
+    """Cut a square from a photograph (H, W, 3) and resize it to (size, size, 3), uint8."""
     height, width = photo.shape[:2]
     side = max(1, round(min(height, width) * cut.share))
     top, left = round(cut.down * (height - side)), round(cut.right * (width - side))
@@ -326,12 +284,8 @@ def batches(
 ) -> Iterator:
     """Yield the batches of steps first..last-1; step s holds samples s*batch_size onwards.
 
-    Of several processes, `part` = (rank, count), each takes `batch_size` samples of a step.
-
-    Raises
-    ------
-    ValueError
-        If a photograph cannot be read, naming it.
+    Of several processes, `part` = (rank, count), each takes `batch_size` samples of a step.  A
+    photograph that cannot be read is a ValueError of one line.
     """
     rank, count = part
     starts = [(step * count + rank) * batch_size for step in range(first, last)]
@@ -366,23 +320,14 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return generator(seed, epoch, "order").permutation(count)
 
 
-def _first_folder(root: Path, name: str, folders: Sequence[str]) -> Photos:
+def _official(kind: str, root: str | Path, split: str) -> Photos:
+    name, folders = _OFFICIAL[kind]["name"], _OFFICIAL[kind][split]
     for candidate in folders:
-        if (root / candidate).is_dir():
-            return folder(root / candidate)
+        if (Path(root) / candidate).is_dir():
+            return folder(Path(root) / candidate)
     raise ValueError(f"{root} is not {name}: it should hold the folder {' or '.join(folders)}")
 
 
-def _package_file(package: str, file: str) -> Path:
-    # Imported here: they are needed for the embedded photographs only, and the first is slow.
-    if package == "matplotlib":
-        from matplotlib import get_data_path
-
-        return Path(get_data_path()) / "sample_data" / file
-    if package == "skimage":
-        import skimage
-
-        return Path(skimage.__file__).parent / "data" / file
-    import sklearn
-
-    return Path(sklearn.__file__).parent / "datasets" / "images" / file
+def _package_file(entry: str) -> Path:
+    """Where a file of an installed package is; the package, slow perhaps, is not imported."""
+    return Path(find_spec(entry.partition("/")[0]).origin).parents[1] / entry

@@ -89,8 +89,7 @@ def any_of(flag: bool) -> bool:
     """Whether the flag is up in any of the processes; all of them have to ask."""
     if processes() == 1:
         return flag
-    cuda = dist.get_backend() == "nccl"
-    raised = torch.tensor(float(flag), device="cuda" if cuda else "cpu")
+    raised = torch.tensor(float(flag), device=hardware.device())
     dist.all_reduce(raised, dist.ReduceOp.MAX)
     return raised.item() > 0
 

@@ -1,6 +1,7 @@
 """PSNR, SSIM and L1 by hole-ratio bin, for networks and for classical baselines."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
 import numpy as np
@@ -43,16 +44,6 @@ def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
     return composite(mean.expand_as(images), images, masks)
 
 
-def telea(images: Tensor, masks: Tensor) -> Tensor:
-    """OpenCV's fast-marching method (Telea 2004), radius 3."""
-    return _opencv(images, masks, cv2.INPAINT_TELEA)
-
-
-def navier_stokes(images: Tensor, masks: Tensor) -> Tensor:
-    """OpenCV's fluid-dynamics method (Bertalmio et al. 2001), radius 3."""
-    return _opencv(images, masks, cv2.INPAINT_NS)
-
-
 def biharmonic(images: Tensor, masks: Tensor) -> Tensor:
     """scikit-image's smoothest continuation, by the biharmonic equation (Damelin & Hoang 2018).
 
@@ -63,10 +54,33 @@ def biharmonic(images: Tensor, masks: Tensor) -> Tensor:
         pixels, hole = _picture(image).astype(np.float64), mask[0].numpy() == 0
         if hole.any() and not hole.all():
             pixels = inpaint_biharmonic(pixels, hole, split_into_regions=True, channel_axis=2)
-        filled.append(torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)))
+        filled.append(_tensor(pixels))
     return torch.stack(filled)
 
 
+def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:
+    """Inpaint with OpenCV, from known pixels alone.
+
+    OpenCV takes the outermost ring of a picture as known even where the mask says hole.  So the
+    holes are blanked first, and the picture is mirrored outwards, which moves the ring away.
+    """
+    filled = []
+    for image, mask in zip(mean_fill(images, masks), masks, strict=True):
+        pixels = np.rint(_picture(image) * 255).astype(np.uint8)
+        hole = (mask[0].numpy() == 0).astype(np.uint8)
+        height, width = hole.shape
+        top, left = height // 2, width // 2
+        by = (top, top, left, left, cv2.BORDER_REFLECT_101)
+        wide, wide_hole = (cv2.copyMakeBorder(a, *by) for a in (pixels, hole))
+        result = cv2.inpaint(wide, wide_hole, OPENCV_RADIUS, method)
+        result = result[top : top + height, left : left + width]
+        filled.append(_tensor(result) / 255)
+    return torch.stack(filled)
+
+
+# Fast marching (Telea 2004) and fluid dynamics (Bertalmio et al. 2001).
+telea = partial(_opencv, method=cv2.INPAINT_TELEA)
+navier_stokes = partial(_opencv, method=cv2.INPAINT_NS)
 BASELINES: dict[str, Fill] = {
     "mean fill": mean_fill,
     "Navier-Stokes": navier_stokes,
@@ -89,9 +103,7 @@ def metrics(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         "psnr" in dB, at most 100; "ssim" with the Gaussian window of Wang et al. (2004); "l1",
         the mean absolute difference in percent of the range.
     """
-    if np.array_equal(result, truth):
-        psnr = MAX_PSNR
-    else:
+    with np.errstate(divide="ignore"):
         psnr = min(MAX_PSNR, peak_signal_noise_ratio(truth, result, data_range=1.0))
     ssim = structural_similarity(
         truth,
@@ -110,7 +122,6 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
 
     Parameters
     ----------
-    fill : callable
     crops : iterator of (bin, border, images, masks)
         As `data.evaluation_set` yields them.
 
@@ -140,19 +151,19 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_bin(pictures: pd.DataFrame, keys: tuple[str, ...] = ("model",)) -> pd.DataFrame:
-    """Mean of the metrics, and the count, for each of `keys`, hole-ratio bin and border setting."""
-    groups = pictures.groupby([*keys, "hole_ratio", "border"], sort=False)
-    table = groups.mean(numeric_only=True).drop(columns="ratio")
-    table.insert(0, "pictures", groups.size())
-    return table.reset_index()
+def by_bin(pictures: pd.DataFrame) -> pd.DataFrame:
+    """Mean of the metrics, and the count, for each model, hole-ratio bin and border setting."""
+    return _means(pictures, ["model", "hole_ratio", "border"])
 
 
-def overall(pictures: pd.DataFrame, keys: tuple[str, ...] = ("model",)) -> pd.DataFrame:
-    """Mean of the metrics over all pictures with a hole ratio of at most 0.5."""
-    small = pictures[pictures["ratio"] <= 0.5]
-    groups = small.groupby(list(keys), sort=False)
-    table = groups.mean(numeric_only=True).drop(columns=["ratio", "border"])
+def overall(pictures: pd.DataFrame) -> pd.DataFrame:
+    """Mean of the metrics, and the count, over a model's pictures with a hole ratio up to 0.5."""
+    return _means(pictures[pictures["ratio"] <= 0.5].drop(columns="border"), ["model"])
+
+
+def _means(pictures: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    groups = pictures.drop(columns="ratio").groupby(keys, sort=False)
+    table = groups.mean(numeric_only=True)
     table.insert(0, "pictures", groups.size())
     return table.reset_index()
 
@@ -207,26 +218,9 @@ def towards_input(fill: Fill, crops: Iterator[tuple]) -> float:
     return moved / away
 
 
-def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:
-    """Inpaint with OpenCV, from known pixels alone.
-
-    OpenCV takes the outermost ring of a picture as known even where the mask says hole.  So the
-    holes are blanked first, and the picture is mirrored outwards, which moves the ring away.
-    """
-    filled = []
-    for image, mask in zip(mean_fill(images, masks), masks, strict=True):
-        pixels = np.rint(_picture(image) * 255).astype(np.uint8)
-        hole = (mask[0].numpy() == 0).astype(np.uint8)
-        height, width = hole.shape
-        by = (height // 2, height // 2, width // 2, width // 2)
-        wide, wide_hole = (
-            cv2.copyMakeBorder(a, *by, cv2.BORDER_REFLECT_101) for a in (pixels, hole)
-        )
-        result = cv2.inpaint(wide, wide_hole, OPENCV_RADIUS, method)
-        result = result[by[0] : by[0] + height, by[2] : by[2] + width]
-        filled.append(torch.from_numpy(result.transpose(2, 0, 1).astype(np.float32) / 255))
-    return torch.stack(filled)
-
-
 def _picture(image: Tensor) -> np.ndarray:
     return image.permute(1, 2, 0).numpy()
+
+
+def _tensor(picture: np.ndarray) -> Tensor:
+    return torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32))

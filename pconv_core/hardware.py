@@ -9,12 +9,9 @@ import torch
 
 
 def device(wanted: str = "auto") -> torch.device:
-    """Choose a device: of several processes that torchrun started, each a GPU of its own.
+    """Choose a device: "cpu", or "auto", the GPU if there is one.
 
-    Parameters
-    ----------
-    wanted : {"auto", "cpu"}
-        "auto" is the GPU, if there is one, and else the CPU.
+    Of several processes that torchrun started, each gets a GPU of its own.
     """
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
@@ -27,7 +24,7 @@ def describe(device: torch.device) -> str:
         hardware = torch.cuda.get_device_name(device)
     else:
         threads = torch.get_num_threads()
-        hardware = f"{_processor()}, {threads} {'thread' if threads == 1 else 'threads'}"
+        hardware = f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
     return f"{hardware}, torch {torch.__version__.partition('+')[0]}"
 
 

@@ -1,12 +1,12 @@
 """One photograph of any size in, the repaired one out, at native resolution."""
 
+import math
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -44,12 +44,6 @@ def inpaint(
     ndarray of shape (H, W, 3), float32
         In [0, 1]; exactly `rgb` where there is no hole.
     """
-    done = rgb.copy()
-    if not hole.any():
-        return done
-    if max(hole.shape) <= window:
-        done[hole] = fill(net, rgb, hole)[hole]
-        return done
     filled = np.zeros_like(rgb)
     weights = np.zeros((*hole.shape, 1), dtype=np.float32)
     parts = product(*(_windows(length, window, overlap) for length in hole.shape))
@@ -58,30 +52,22 @@ def inpaint(
         weight = _fade(part, hole.shape, overlap)
         filled[part] += weight * fill(net, rgb[part], hole[part])
         weights[part] += weight
-    done[hole] = (filled / np.maximum(weights, np.finfo(np.float32).tiny))[hole]
-    return done
+    filled /= np.maximum(weights, np.finfo(np.float32).tiny)
+    return np.where(hole[..., None], filled, rgb)
 
 
 @torch.no_grad()
 def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Run the network on a picture at once.
-
-    Parameters
-    ----------
-    net, rgb, hole
-        As for `inpaint`.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), float32
-        I_out, clipped to [0, 1].
-    """
+    """Run the network on a picture at once, as `inpaint`; returns I_out, clipped to [0, 1]."""
     device = next(net.parameters()).device
     image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(device)
     mask = torch.from_numpy((~hole).astype(np.float32))[None, None].to(device)
-    image, mask = _at_least(image, MIN_SIZE), _at_least(mask, MIN_SIZE)
+    height, width = hole.shape
+    # Zeros below and on the right: hole.
+    pad = (0, max(0, MIN_SIZE - width), 0, max(0, MIN_SIZE - height))
+    image, mask = F.pad(image, pad), F.pad(mask, pad)
     out = net(image.contiguous(memory_format=torch.channels_last), mask)
-    out = out[0, :, : hole.shape[0], : hole.shape[1]].clamp(0, 1)
+    out = out[0, :, :height, :width].clamp(0, 1)
     return out.permute(1, 2, 0).float().cpu().numpy()
 
 
@@ -91,20 +77,11 @@ def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
         raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")
 
 
-def _at_least(x: Tensor, side: int) -> Tensor:
-    """Pad below and on the right with zeros, which a mask means as hole."""
-    height, width = x.shape[-2:]
-    return F.pad(x, (0, max(0, side - width), 0, max(0, side - height)))
-
-
 def _windows(length: int, window: int, overlap: int) -> Iterator[slice]:
     """Windows that cover an axis, evenly spread, each sharing at least `overlap` with the next."""
-    if length <= window:
-        yield slice(0, length)
-        return
-    count = -(-(length - overlap) // (window - overlap))
-    for start in np.linspace(0, length - window, count).round().astype(int):
-        yield slice(int(start), int(start) + window)
+    count = max(1, math.ceil((length - overlap) / (window - overlap)))
+    for start in np.linspace(0, max(0, length - window), count).round().astype(int):
+        yield slice(int(start), min(int(start) + window, length))
 
 
 def _fade(part: tuple[slice, slice], shape: tuple[int, int], overlap: int) -> np.ndarray:

@@ -70,13 +70,8 @@ class PartialConv2d(nn.Conv2d):
         """
         features, masks = _as_parts(x), _as_parts(mask)
         _check_parts(features, masks, self.in_channels)
-        return self.convolve(
-            [
-                f if all_known(m) else f * m.to(f.dtype)
-                for f, m in zip(features, masks, strict=True)
-            ],
-            masks,
-        )
+        known = [f * m.to(f.dtype) for f, m in zip(features, masks, strict=True)]
+        return self.convolve(known, masks)
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """As `forward`, for features that are 0 in their holes already; nothing is checked.
@@ -99,21 +94,21 @@ class PartialConv2d(nn.Conv2d):
 
         A one-channel mask stands for all `channels` of its part: weighed, never expanded.
         """
+        if all(all_known(m) for m in masks):
+            # One channel says it all.
+            channels, masks = [1], [masks[0][:, :1]]
         groups = masks[0] if len(masks) == 1 else torch.cat(list(masks), dim=1)
         weights = [
             c / m.shape[1] for c, m in zip(channels, masks, strict=True) for _ in range(m.shape[1])
         ]
         # Counts reach kernel area x channels, beyond the integers that half precision holds.
         groups = groups.to(torch.promote_types(groups.dtype, torch.float32))
-        return self._count(groups, weights)
-
-    def _count(self, groups: Tensor, weights: list[float]) -> tuple[Tensor, Tensor]:
         kernel = groups.new_tensor(weights).view(1, -1, 1, 1).expand(1, -1, *self.kernel_size)
         with torch.autocast(groups.device.type, enabled=False):
             known = F.conv2d(groups, kernel, None, self.stride, self.padding, self.dilation)
         # Sums of ones are whole numbers; 0.5 also forgives the rounding of a fast convolution.
         new_mask = (known > 0.5).to(known.dtype)
-        window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
+        window = sum(channels) * self.kernel_size[0] * self.kernel_size[1]
         return window / known.clamp_(min=1) * new_mask, new_mask
 
     @staticmethod

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import VGG16_Weights, vgg16
+from torchvision.models.vgg import VGG16_Weights, make_layers, vgg16
 
 from pconv_core.files.checkpoints import read_tensors
 from pconv_core.models import Normalise, check_pair, composite
@@ -38,8 +38,6 @@ class VGGFeatures(nn.Module):
         Otherwise the path of a state dict of torchvision's `vgg16`.
     width : float
         Scales the channels of "random"; 1 is VGG-16.
-    seed : int
-        Seed of "random".
 
     Raises
     ------
@@ -55,7 +53,10 @@ class VGGFeatures(nn.Module):
         if width != 1 and weights != "random":
             raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
         self.normalise = Normalise()
-        self.stages = _vgg_stages(width)
+        widths = [e if e == "M" else max(1, round(e * width)) for e in VGG16_TO_POOL3]
+        layers = make_layers(widths)  # named as torchvision's
+        # Each ends in its pooling; of a side under 8 pixels nothing is left to compare.
+        self.stages = nn.ModuleList([layers[:5], layers[5:10], layers[10:]])
         if weights == "random":
             self._draw(seed)
         else:
@@ -79,7 +80,7 @@ class VGGFeatures(nn.Module):
     def _draw(self, seed: int) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for conv in self._convolutions():
+            for conv in (m for m in self.stages.modules() if isinstance(m, nn.Conv2d)):
                 nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
                 # As most trained filters, blind to a constant: else every feature is brightness
                 # before all, and so is every entry of the Gram matrices.
@@ -87,21 +88,17 @@ class VGGFeatures(nn.Module):
                 nn.init.zeros_(conv.bias)
 
     def _load(self, state: dict[str, Tensor]) -> None:
-        names = [k.removesuffix(".weight") for k in state if k.endswith(".weight")]
-        names = [n for n in names if n.startswith("features.")]
+        names = [k for k in state if k.startswith("features.") and k.endswith(".weight")]
         if len(names) != VGG16_CONVOLUTIONS:
             raise ValueError(
                 f"the state dict holds {len(names)} convolutions named features.N; "
                 f"torchvision's vgg16 has {VGG16_CONVOLUTIONS}"
             )
         try:
-            for name, conv in zip(names, self._convolutions(), strict=False):
-                conv.load_state_dict({p: state[f"{name}.{p}"] for p in ("weight", "bias")})
+            for stage in self.stages:
+                stage.load_state_dict({k: state[f"features.{k}"] for k in stage.state_dict()})
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"the state dict is not torchvision's vgg16: {error}") from None
-
-    def _convolutions(self) -> list[nn.Conv2d]:
-        return [m for m in self.stages.modules() if isinstance(m, nn.Conv2d)]
 
 
 class InpaintingLoss(nn.Module):
@@ -164,10 +161,7 @@ class InpaintingLoss(nn.Module):
         record = {"total": total, **terms}
         return total, {name: term.detach() for name, term in record.items()}
 
-    @staticmethod
-    def compose(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """I_comp, see `models.composite`."""
-        return composite(out, image, mask)
+    compose = staticmethod(composite)  # I_comp
 
     @staticmethod
     def valid(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
@@ -199,9 +193,7 @@ class InpaintingLoss(nn.Module):
         down = region[..., 1:, :] * region[..., :-1, :] * (comp[..., 1:, :] - comp[..., :-1, :])
         return (across.abs().sum() + down.abs().sum()) / comp.numel()
 
-    def three_features(
-        self, out: Tensor, comp: Tensor, image: Tensor
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def three_features(self, out: Tensor, comp: Tensor, image: Tensor) -> tuple[list[Tensor], ...]:
         """Features of I_out and I_comp, in one batch, and of I_gt, without gradient."""
         with torch.no_grad():
             f_gt = self.features(image)
@@ -210,18 +202,10 @@ class InpaintingLoss(nn.Module):
 
 
 def gram(features: Tensor) -> Tensor:
-    """Autocorrelation of feature maps over positions, scaled by 1/(C H W).
+    """Autocorrelation of maps (N, C, H, W) over positions, scaled by 1/(C H W): (N, C, C).
 
-    Computed in float32 whatever comes in, the factor taken into the operands: products over a
+    In float32 or wider whatever comes in, the factor taken into the operands: products over a
     large map would overflow half precision.
-
-    Parameters
-    ----------
-    features : Tensor of shape (N, C, H, W)
-
-    Returns
-    -------
-    Tensor of shape (N, C, C), float32 or wider
     """
     n, c, h, w = features.shape
     with torch.autocast(features.device.type, enabled=False):
@@ -233,20 +217,6 @@ def gram(features: Tensor) -> Tensor:
 def _l1(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference, summed in at least float32 also under autocast."""
     return (a - b).abs().mean(dtype=torch.promote_types(a.dtype, torch.float32))
-
-
-def _vgg_stages(width: float) -> nn.ModuleList:
-    stages, layers, channels = nn.ModuleList(), [], 3
-    for entry in VGG16_TO_POOL3:
-        if entry == "M":
-            # Without ceil_mode, as VGG-16; a side under 8 pixels leaves nothing to compare.
-            stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
-            layers = []
-        else:
-            out_channels = max(1, round(entry * width))
-            layers += [nn.Conv2d(channels, out_channels, 3, padding=1), nn.ReLU()]
-            channels = out_channels
-    return stages
 
 
 def _imagenet_state() -> dict[str, Tensor]:

@@ -1,12 +1,8 @@
-"""The networks of the study: partial U-Net, its plain-convolution twin, the traditional U-Net.
-
-All three take an image with RGB in [0, 1], shape (N, 3, H, W), and a mask (N, 1, H, W), 1 = known,
-of any height and width of at least 32, and return I_out of exactly that size, in the units of the
-image but not clipped to [0, 1].
-"""
+"""The networks of the study: partial U-Net, its plain-convolution twin, the traditional U-Net."""
 
 import copy
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -87,15 +83,11 @@ class InpaintingNet(nn.Module):
         if self.training:
             raise ValueError("the network is in training mode; call eval() before folded()")
         net = copy.deepcopy(self)
-        for module in list(net.modules()):
-            if isinstance(module, Block) and isinstance(module.norm, nn.BatchNorm2d):
-                module.conv = fuse_conv_bn_eval(module.conv, module.norm)
-                module.norm = nn.Identity()
-            elif isinstance(module, nn.Sequential):
-                for i, layer in enumerate(module):
-                    if isinstance(layer, nn.BatchNorm2d):
-                        module[i - 1] = fuse_conv_bn_eval(module[i - 1], layer)
-                        module[i] = nn.Identity()
+        for module in net.modules():
+            for (place, conv), (after, norm) in pairwise(list(module.named_children())):
+                if isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, place, fuse_conv_bn_eval(conv, norm))
+                    setattr(module, after, nn.Identity())
         return net
 
     def _encoder_norms(self) -> list[nn.Module]:
@@ -154,18 +146,15 @@ class PConvUNet(InpaintingNet):
         self.normalise = Normalise()
         self.encoder = nn.ModuleList()
         for i in range(levels):
-            has_norm, k = i > 0, kernels[i]
-            conv = self.conv(
-                widths[i], widths[i + 1], k, stride=2, padding=k // 2, bias=not has_norm
-            )
-            self.encoder.append(Block(conv, has_norm, nn.ReLU(inplace=True)))
+            k = kernels[i]
+            conv = self.conv(widths[i], widths[i + 1], k, stride=2, padding=k // 2, bias=i == 0)
+            self.encoder.append(Block(conv, i > 0, nn.ReLU(inplace=True)))
         self.decoder = nn.ModuleList()
         for i in reversed(range(levels)):
             last = i == 0
             conv = self.conv(widths[i + 1] + widths[i], widths[i], 3, padding=1, bias=last)
-            self.decoder.append(
-                Block(conv, not last, nn.Identity() if last else nn.LeakyReLU(0.2, inplace=True))
-            )
+            activation = nn.Identity() if last else nn.LeakyReLU(0.2, inplace=True)
+            self.decoder.append(Block(conv, not last, activation))
         self._initialise(decoder_slope=0.2)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
@@ -181,7 +170,7 @@ class PConvUNet(InpaintingNet):
         Returns
         -------
         Tensor of shape (N, 3, H, W)
-            I_out, not clipped.
+            I_out, of any size from 32 pixels a side; not clipped to [0, 1].
 
         Raises
         ------
@@ -189,7 +178,7 @@ class PConvUNet(InpaintingNet):
             If shapes differ, a side is under 32 pixels, either is not of a floating type, or (on
             the CPU) the mask is not 0/1.
         """
-        check_input(image, mask)
+        check_pair(image, mask, smallest=MIN_SIZE)
         x = torch.where(mask.bool(), self.normalise(image), 0)
         skips = []
         for block in self.encoder:
@@ -240,7 +229,7 @@ class UNet(InpaintingNet):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
-        check_input(image, mask)
+        check_pair(image, mask, smallest=MIN_SIZE)
         x = torch.where(mask.bool(), image * 2 - 1, 0)
         skips = []
         for i, block in enumerate(self.encoder):
@@ -264,7 +253,6 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
     name : {"pconv", "conv", "unet"}
     size : int
         Training size in pixels; fixes the number of levels of the first two.
-    base_channels : int
     seed : int
         Seed of the initial weights; the global generator is left as it was.
 
@@ -281,21 +269,11 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
         return MODELS[name](levels=levels, base_channels=base_channels)
 
 
-def check_input(image: Tensor, mask: Tensor) -> None:
-    """Raise ValueError unless `image` and `mask` are a batch the networks can take."""
-    check_pair(image, mask)
-    height, width = image.shape[-2:]
-    if min(height, width) < MIN_SIZE:
-        raise ValueError(f"image is {height}x{width}; both sides should be at least {MIN_SIZE}")
-
-
-def check_pair(image: Tensor, mask: Tensor) -> None:
+def check_pair(image: Tensor, mask: Tensor, smallest: int = 1) -> None:
     """Raise ValueError unless `image` is (N, 3, H, W) and `mask` a 0/1 mask (N, 1, H, W) of it."""
     for name, tensor in (("image", image), ("mask", mask)):
         if not tensor.is_floating_point():
-            raise ValueError(
-                f"{name} is of type {tensor.dtype}; it should be floating, from 0 to 1"
-            )
+            raise ValueError(f"{name} is of type {tensor.dtype}; it should be floating, in [0, 1]")
     if image.dim() != 4 or image.shape[1] != 3:
         raise ValueError(f"image has shape {tuple(image.shape)}; it should be (N, 3, H, W)")
     n, _, height, width = image.shape
@@ -308,13 +286,11 @@ def check_pair(image: Tensor, mask: Tensor) -> None:
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
         )
+    if min(height, width) < smallest:
+        raise ValueError(f"image is {height}x{width}; both sides should be at least {smallest}")
     # On a GPU the look at the values would wait for the device in every step.
-    if mask.device.type == "cpu" and not torch.compiler.is_compiling():
-        check_binary(mask)
-
-
-def check_binary(mask: Tensor) -> None:
-    """Raise ValueError, naming a value found, unless all of `mask` is 0 or 1."""
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+        return
     odd = mask[(mask != 0) & (mask != 1)]
     if odd.numel():
         raise ValueError(

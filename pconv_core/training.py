@@ -49,8 +49,7 @@ class Switches:
     precision: str = "float32"  # or "bfloat16": autocast of convolutions and what is between
     compiled: bool = False  # torch.compile: slower to start, needs a C++ compiler
     fused_adam: bool = False  # all weights updated in one kernel
-    # A batch in so many parts, one after another: less memory, batch norm sees the parts.
-    accumulate: int = 1
+    accumulate: int = 1  # parts of a batch, one by one: less memory, batch norm sees the parts
 
 
 @dataclass
@@ -64,27 +63,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Keeper:
-    """Saves a run now and then, so that the same call goes on where it was cut off.
+    """Saves a run now and then, so that the same call goes on where it was cut off."""
 
-    Attributes
-    ----------
-    path : Path
-        Of the checkpoint.
-    every : int
-        Steps between two saves.
-    settings : dict
-        Plain values that decide the run.
-    record : Path, optional
-        CSV file of the loss record, renewed with every row.
-    refuse_others : bool
-        Whether a checkpoint of other settings is an error; if not, the run begins anew.
-    """
-
-    path: Path
-    every: int
-    settings: dict
-    record: Path | None = None
-    refuse_others: bool = True
+    path: Path  # of the checkpoint
+    every: int  # steps between two saves
+    settings: dict  # plain values that decide the run
+    record: Path | None = None  # CSV file of the loss record, renewed with every row
+    refuse_others: bool = True  # whether other settings are an error; if not, the run begins anew
 
     def load(self, model: nn.Module, optimiser, first_step: int) -> Progress:
         """Go on where the checkpoint was written, or begin at `first_step`."""
@@ -153,11 +138,8 @@ def train(
     ----------
     model, loss, samples
         The network and eq. 7, on one device, and the endless samples.
-    stage : Stage
-    batch_size, record_every : int
     workers : int
         Loader processes; they cannot change what is seen.
-    switches : Switches, optional
     keeper : Keeper, optional
         Saves the run and lets it go on; weights, record and tables are then, on one machine, those
         of a run that was never cut off.
@@ -184,8 +166,7 @@ def train(
     if stage.freeze_encoder_norm:
         model.freeze_encoder_norm()
     weights = [p for p in model.parameters() if p.requires_grad]
-    fused = {"fused": True} if switches.fused_adam else {}
-    optimiser = torch.optim.Adam(weights, lr=stage.learning_rate, **fused)
+    optimiser = torch.optim.Adam(weights, stage.learning_rate, fused=switches.fused_adam or None)
     progress = Progress(stage.first_step)
     if keeper is not None:
         progress = keeper.load(model, optimiser, stage.first_step)
@@ -212,18 +193,14 @@ def train(
             if keeper is not None and (due or stop or progress.step == last_step):
                 keeper.save(model, optimiser, progress)
             if stop:
-                raise Preempted(_preempted(progress.step, keeper))
+                saved = f"saved to {keeper.path}" if keeper else "it was not to be saved"
+                raise Preempted(f"terminated after step {progress.step}; {saved}")
     model.eval()
     return pd.DataFrame(progress.rows)
 
 
 def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
-    """Join network and loss into one function of (image, mask), as the switches say.
-
-    Returns
-    -------
-    callable
-        (image, mask) -> (total, terms), as `InpaintingLoss.forward`.
+    """Join network and loss into (image, mask) -> (total, terms), as the switches say.
 
     Raises
     ------
@@ -252,16 +229,13 @@ def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -
 def _step(objective, optimiser, image, mask, switches: Switches) -> dict[str, float]:
     """One update; the terms are the means over the parts of the batch and over the processes."""
     optimiser.zero_grad(set_to_none=True)
-    mask = mask.to(image.device)
-    parts = list(
-        zip(image.chunk(switches.accumulate), mask.chunk(switches.accumulate), strict=True)
-    )
+    images, masks = (x.chunk(switches.accumulate) for x in (image, mask.to(image.device)))
     means: dict[str, torch.Tensor] = {}
-    for part in parts:
+    for part in zip(images, masks, strict=True):
         total, terms = objective(*part)
-        (total / len(parts)).backward()
+        (total / len(images)).backward()
         for name, term in terms.items():
-            means[name] = means.get(name, 0) + term / len(parts)
+            means[name] = means.get(name, 0) + term / len(images)
     optimiser.step()
     return distributed.mean(means)
 
@@ -285,11 +259,6 @@ def _add_row(progress: Progress, stage: Stage, bar: tqdm) -> None:
     progress.rows.append({"step": progress.step, "stage": stage.name, **means})
     bar.set_postfix(loss=f"{means['total']:.3f}", refresh=False)
     progress.window = []
-
-
-def _preempted(step: int, keeper: Keeper | None) -> str:
-    saved = f"saved to {keeper.path}" if keeper is not None else "it was not to be saved"
-    return f"terminated after step {step}; {saved}"
 
 
 @contextmanager

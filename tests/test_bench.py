@@ -24,7 +24,7 @@ def test_comparison_of_networks(names, phase, precision):
 
 def test_sides_take_turns():
     calls = []
-    row = timing.alternate(lambda: calls.append("a"), lambda: calls.append("b"), 4, CPU)
+    row = timing.alternate(lambda: calls.append("a"), lambda: calls.append("b"), 4, CPU, False)
     assert "".join(calls) == "ab" + "abba" * 2
     assert row["pairs"] == 4
 
@@ -105,13 +105,12 @@ def test_what_there_was_no_time_for_is_measured_later(tmp_path, monkeypatch):
     before.loc[before["benchmark"] != "masks: test set", "note"] = "measured"
     before.to_csv(path, index=False)
     monkeypatch.setattr(loading, "mask_test_set", lambda: {"seconds": 1.5, "pairs": 1})
-    for _ in range(2):
-        bench.run(tmp_path, minutes=1, missing=True)
-        after = pd.read_csv(path).set_index("benchmark")
-        assert after["seconds"].notna().sum() == 1
-        assert after.loc["masks: test set", "seconds"] == 1.5
-    with pytest.raises(ValueError, match="all measured before"):
-        bench.run(tmp_path / "elsewhere", missing=True)
+    bench.run(tmp_path, minutes=1, only="not measured")
+    after = pd.read_csv(path).set_index("benchmark")
+    assert after["seconds"].notna().sum() == 1
+    assert after.loc["masks: test set", "seconds"] == 1.5
+    with pytest.raises(ValueError, match="begins with 'not measured'"):
+        bench.run(tmp_path, only="not measured")
 
 
 def test_time_shares_tell_the_mask_apart():

@@ -69,7 +69,7 @@ def test_readme_shows_the_committed_results():
         "core",
     }
     for name, body in written.items():
-        assert readme.between_marks(text, name) == body
+        assert f"`make notebooks` -->\n\n{body}\n\n<!-- end of {name} -->" in text
 
 
 def test_readme_lacks_no_mark(tmp_path):
@@ -119,3 +119,12 @@ def test_one_name_for_what_is_reproduced():
     for path in files:
         found = re.search(r"\b[Tt]he seed\b|(?<!random )\bseed's", path.read_text())
         assert not found, f"{path.name}: {found}"
+
+
+def test_contributing_maps_what_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    for path in (ROOT / "pconv_core").glob("[a-z]*"):
+        assert (f"{path.name}/" if path.is_dir() else path.name) in text

@@ -99,6 +99,15 @@ def test_mask_that_does_not_fit(loss, batch):
         loss(out, image, mask * 255)
 
 
+def test_weights_are_told_by_name(loss, batch):
+    with pytest.raises(ValueError, match=r"no terms \['holes'\]; there are valid, hole,"):
+        InpaintingLoss(loss.features, holes=1)
+    total, terms = InpaintingLoss(loss.features, **{**dict.fromkeys(losses.WEIGHTS, 0), "tv": 2})(
+        *batch
+    )
+    assert total == 2 * terms["tv"]
+
+
 def test_style_scale_makes_widths_weigh_alike():
     """Random features of any width give style terms of one size, when scaled by the width."""
     g = torch.Generator().manual_seed(0)

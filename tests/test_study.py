@@ -7,7 +7,7 @@ import yaml
 from pconv_core import training
 from pconv_core.study import Study, label, load_profile
 from pconv_core.study.profile import claim
-from pconv_core.study.run import OUTPUT_VARIABLE, _Stopwatch
+from pconv_core.study.run import OUTPUT_VARIABLE, _minutes
 from pconv_core.study.tables import compare, stage_finding
 
 TINY = {
@@ -234,12 +234,10 @@ def test_tables_name_the_hardware_if_wanted(study):
 
 
 def test_a_training_that_was_cut_off_counts_in_full(monkeypatch):
-    clock = iter([100.0, 110.0, 130.0])
-    monkeypatch.setattr("pconv_core.study.run.time.monotonic", lambda: next(clock))
-    watch = _Stopwatch(steps=600)
-    watch(500)  # it went on somewhere before step 500
-    watch(600)
-    assert watch.minutes() == pytest.approx(20 / 100 * 600 / 60)
+    rows = [(500, 110.0), (600, 130.0)]  # it went on somewhere before step 500
+    assert _minutes(rows, began=100.0, steps=600) == pytest.approx(20 / 100 * 600 / 60)
+    monkeypatch.setattr("pconv_core.study.run.time.monotonic", lambda: 160.0)
+    assert _minutes(rows[:1], began=100.0, steps=600) == pytest.approx(1)
 
 
 def test_a_reference_is_read_where_it_is_committed(tmp_path, monkeypatch):

@@ -17,9 +17,8 @@ def benchmark(table: pd.DataFrame) -> Figure:
     one = table[(table["benchmark"] == "one photograph") & table["seconds"].notna()]
     with page(3.2, 1, 3, width_ratios=[2, 1, 1]) as (figure, axes):
         _ratios(axes[0], pairs)
-        for axis, column, unit in zip(
-            axes[1:], ("seconds", "memory_mib"), ("seconds", "MiB at the peak"), strict=True
-        ):
+        columns = (("seconds", "seconds"), ("memory_mib", "MiB at the peak"))
+        for axis, (column, unit) in zip(axes[1:], columns, strict=True):
             axis.loglog(one["size"], one[column], "o-", color=COLOURS["pconv"])
             axis.set(xlabel="side in pixels", ylabel=unit, title="one photograph")
             axis.set_xticks(one["size"], [f"{size:.0f}" for size in one["size"]])
@@ -32,12 +31,10 @@ def benchmark(table: pd.DataFrame) -> Figure:
 def time_shares(table: pd.DataFrame) -> Figure:
     """Bars of where a training step's time goes: a network each, its operations side by side."""
     wide = table.pivot_table("milliseconds", "network", "operation", sort=False).iloc[::-1]
-    palette = dict(zip(wide.columns, SHARE_COLOURS, strict=True))
     with page(2.8) as (figure, axis):
         left = np.zeros(len(wide))
-        for operation, milliseconds in wide.items():
+        for colour, (operation, milliseconds) in zip(SHARE_COLOURS, wide.items(), strict=True):
             seconds = milliseconds.to_numpy() / 1000
-            colour = palette[operation]
             axis.barh(wide.index, seconds, 0.6, left, color=colour, label=operation)
             left += seconds
         axis.set(xlabel="seconds of a training step")
@@ -54,16 +51,15 @@ def time_shares(table: pd.DataFrame) -> Figure:
 
 def _ratios(axis, pairs: pd.DataFrame) -> None:
     """Time of one network over that of another, with quartiles: a line a comparison."""
-    rows = range(len(pairs))
-    for row, pair in zip(rows, pairs.itertuples(), strict=True):
+    labels = []
+    for row, pair in enumerate(pairs.itertuples()):
         key = "conv" if pair.reference == "ConvUNet" else "unet"
         reach = [[pair.ratio - pair.ratio_low], [pair.ratio_high - pair.ratio]]
         axis.errorbar(pair.ratio, row, xerr=reach, fmt="o", color=COLOURS[key], capsize=3)
-    labels = [
-        f"{p.benchmark}: {p.phase},\n{p.batch:.0f} x {p.size:.0f} px, "
-        f"{'compiled' if str(p.compiled) == 'True' else 'eager'}, {p.precision}"
-        for p in pairs.itertuples()
-    ]
-    axis.set_yticks(rows, labels, fontsize=8)
+        labels.append(
+            f"{pair.benchmark}: {pair.phase},\n{pair.batch:.0f} x {pair.size:.0f} px, "
+            f"{'compiled' if str(pair.compiled) == 'True' else 'eager'}, {pair.precision}"
+        )
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
     axis.axvline(1, color="#666666", linewidth=0.8, linestyle=":")
     axis.set(xlabel="ratio of times, with quartiles", title="what a mask costs")

@@ -1,6 +1,8 @@
 """How fast masks are drawn and photographs are loaded."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +16,17 @@ from pconv_core.bench.timing import alternate, repeated
 from pconv_core.masks import random_mask, sets
 
 LOADED_SIZE = 256  # pixels that a loaded photograph is resized to
+_MIDDLE = data.Cut(1, 0, 0, False)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    yield
+    cv2.setNumThreads(threads[0])
+    torch.set_num_threads(threads[1])
 
 
 def masks_per_second(kind: str, size: int, repeats: int) -> dict:
@@ -24,11 +37,8 @@ def masks_per_second(kind: str, size: int, repeats: int) -> dict:
         for number in range(count):
             random_mask(size, (0.01, 0.6), number % 2 == 0, 0, number, kind)
 
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    row = repeated(draw, repeats, torch.device("cpu"))
-    cv2.setNumThreads(threads)
-    return _per_item(row, count)
+    with _one_thread():
+        return _per_item(repeated(draw, repeats, torch.device("cpu")), count)
 
 
 def mask_test_set() -> dict:
@@ -43,12 +53,13 @@ def mask_test_set() -> dict:
 
 def loading(size: int, pairs: int) -> dict:
     """Time Pillow's and torchvision's usual chain against ours, JPEG files to tensors, one core."""
-    chain = transforms.Compose(
-        [transforms.Resize((LOADED_SIZE, LOADED_SIZE)), transforms.ToTensor()]
-    )
-    threads = cv2.getNumThreads(), torch.get_num_threads()
-    with TemporaryDirectory() as folder:
-        paths = _jpeg_files(Path(folder), size)
+    resize = transforms.Resize((LOADED_SIZE, LOADED_SIZE))
+    chain = transforms.Compose([resize, transforms.ToTensor()])
+    with TemporaryDirectory() as folder, _one_thread():
+        photos = data.embedded("train")
+        paths = [Path(folder) / f"{k}.jpg" for k in range(len(photos))]
+        for path, photo in zip(paths, photos, strict=True):
+            Image.fromarray(data.crop(photo, size, _MIDDLE)).save(path, quality=90)
 
         def usual():
             for path in paths:
@@ -58,24 +69,10 @@ def loading(size: int, pairs: int) -> dict:
         def ours():
             for path in paths:
                 photo = data.read_photo(path, LOADED_SIZE)
-                data.to_tensor(data.crop(photo, LOADED_SIZE, data.Cut(1, 0, 0, False)))
+                data.to_tensor(data.crop(photo, LOADED_SIZE, _MIDDLE))
 
-        cv2.setNumThreads(1)
-        torch.set_num_threads(1)
-        row = alternate(usual, ours, pairs, torch.device("cpu"))
-        cv2.setNumThreads(threads[0])
-        torch.set_num_threads(threads[1])
+        row = alternate(usual, ours, pairs, torch.device("cpu"), memory=False)
     return _per_item(row, len(paths), "reference_seconds")
-
-
-def _jpeg_files(folder: Path, size: int) -> list[Path]:
-    """Write the embedded photographs as square JPEG files of a size."""
-    photos = data.embedded("train")
-    paths = [folder / f"{k}.jpg" for k in range(len(photos))]
-    for path, photo in zip(paths, photos, strict=True):
-        square = data.crop(photo, size, data.Cut(1, 0, 0, False))
-        Image.fromarray(square).save(path, quality=90)
-    return paths
 
 
 def _per_item(row: dict, count: int, of: str = "seconds") -> dict:

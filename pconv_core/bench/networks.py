@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,8 +31,7 @@ class TextbookPartialConv2d(nn.Conv2d):
         x, mask = torch.cat(list(parts), 1), torch.cat(wide, 1)
         y = super().forward(x * mask)
         ratio, new_mask = self._rescaling(mask)
-        bias = y.new_zeros(1) if self.bias is None else self.bias
-        bias = bias.view(1, -1, 1, 1)
+        bias = 0 if self.bias is None else self.bias.view(1, -1, 1, 1)
         return ((y - bias) * ratio + bias) * new_mask, new_mask
 
     @torch.no_grad()
@@ -69,24 +69,15 @@ class Cell:
     precision: str = "float32"
     compiled: bool = False
 
-    @property
-    def benchmark(self) -> str:
-        """Name of the comparison in the table."""
-        return f"{self.subject} / {self.reference}"
-
 
 def compare_networks(cell: Cell, device: torch.device, pairs: int) -> dict:
     """Time two networks of the same weights against each other, and their peak memory."""
     image, mask = random_batch(cell.batch, cell.size, device)
-    steps = [
-        network_step(NETWORKS[name], cell, image, mask) for name in (cell.subject, cell.reference)
-    ]
+    kinds = NETWORKS[cell.subject], NETWORKS[cell.reference]
+    steps = [network_step(kind, cell, image, mask) for kind in kinds]
     row = alternate(*steps, pairs, device)
-    row["memory_mib"] = peak_memory(steps[0], device)
-    row["reference_memory_mib"] = peak_memory(steps[1], device)
-    row["images_per_second"] = cell.batch / row["seconds"]
     torch.compiler.reset()
-    return row
+    return {**row, "images_per_second": cell.batch / row["seconds"]}
 
 
 def network_step(kind: type[InpaintingNet], cell: Cell, image: Tensor, mask: Tensor) -> Callable:
@@ -109,11 +100,7 @@ def network_step(kind: type[InpaintingNet], cell: Cell, image: Tensor, mask: Ten
         net.zero_grad(set_to_none=True)
         (forward() - image).abs().mean().backward()
 
-    def inference():
-        with torch.no_grad():
-            forward()
-
-    return training if cell.phase == "training" else inference
+    return training if cell.phase == "training" else torch.no_grad()(forward)
 
 
 def step_with_loss(device, pairs, batch, size, base_channels, precision) -> dict:
@@ -127,21 +114,15 @@ def step_with_loss(device, pairs, batch, size, base_channels, precision) -> dict
     loss = InpaintingLoss(VGGFeatures("random")).to(device)
     objective = make_objective(net, loss, Switches(precision=precision))
 
-    def whole():
+    def step(loss_of):
         optimiser.zero_grad(set_to_none=True)
-        objective(image, mask)[0].backward()
+        loss_of().backward()
         optimiser.step()
 
-    def pixels_only():
-        optimiser.zero_grad(set_to_none=True)
-        (net(image, mask) - image).abs().mean().backward()
-        optimiser.step()
-
+    whole = partial(step, lambda: objective(image, mask)[0])
+    pixels_only = partial(step, lambda: (net(image, mask) - image).abs().mean())
     row = alternate(whole, pixels_only, pairs, device)
-    row["memory_mib"] = peak_memory(whole, device)
-    row["reference_memory_mib"] = peak_memory(pixels_only, device)
-    row["images_per_second"] = batch / row["seconds"]
-    return row
+    return {**row, "images_per_second": batch / row["seconds"]}
 
 
 def vgg_passes(device, pairs, batch, size) -> dict:
@@ -167,10 +148,7 @@ def vgg_passes(device, pairs, batch, size) -> dict:
     def our_passes():
         ends(ours.three_features(out, comp, image)).backward(retain_graph=True)
 
-    row = alternate(usual_passes, our_passes, pairs, device)
-    row["memory_mib"] = peak_memory(usual_passes, device)
-    row["reference_memory_mib"] = peak_memory(our_passes, device)
-    return row
+    return alternate(usual_passes, our_passes, pairs, device)
 
 
 def one_photograph(device, size: int, pairs: int) -> dict:
@@ -178,14 +156,13 @@ def one_photograph(device, size: int, pairs: int) -> dict:
     net = PConvUNet(LEVELS, 64).to(device, memory_format=torch.channels_last).eval().folded()
     image, mask = random_batch(1, size, device)
 
+    @torch.no_grad()
     def inpaint():
-        with torch.no_grad():
-            net(image, mask)
+        net(image, mask)
 
     row = repeated(inpaint, pairs, device)
-    row["memory_mib"] = peak_memory(inpaint, device)
-    row["images_per_second"] = 1 / row["seconds"]
-    return row
+    memory = peak_memory(inpaint, device)
+    return {**row, "memory_mib": memory, "images_per_second": 1 / row["seconds"]}
 
 
 def random_batch(batch: int, size: int, device) -> tuple[Tensor, Tensor]:
@@ -193,5 +170,5 @@ def random_batch(batch: int, size: int, device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(batch, 3, size, size, generator=generator)
     mask = np.stack([random_mask(size, border=k % 2 == 0, number=k) for k in range(batch)])
-    image = image.to(device).contiguous(memory_format=torch.channels_last)
+    image = image.to(device, memory_format=torch.channels_last)
     return image, torch.from_numpy(mask)[:, None].to(device)

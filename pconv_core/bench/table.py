@@ -7,6 +7,7 @@ both.  A row holds the medians, and the median and quartiles of the ratios of th
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -15,15 +16,8 @@ import torch
 from tqdm import tqdm
 
 from pconv_core import hardware
-from pconv_core.bench import loading
-from pconv_core.bench.networks import (
-    LEVELS,
-    Cell,
-    compare_networks,
-    one_photograph,
-    step_with_loss,
-    vgg_passes,
-)
+from pconv_core.bench import loading, networks
+from pconv_core.bench.networks import LEVELS, Cell
 from pconv_core.training import PRECISIONS
 
 PAIRS = 7
@@ -40,68 +34,45 @@ def machine_name(device: torch.device) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{device.type} {machine}".lower()).strip("-")
 
 
-def run(
-    out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "", missing: bool = False
-) -> Path:
-    """Measure all there is time for and write MACHINE.csv.
+def run(out: Path, minutes: float = 20, pairs: int = PAIRS, only: str = "") -> Path:
+    """Measure all there is time for; write MACHINE.csv in the folder `out` and return its path.
 
     Parameters
     ----------
-    out : Path
-        Folder.
     minutes : float
         What would start later is listed as not measured.
     pairs : int
         How often each side is timed.
     only : str
-        Measure the rows again whose benchmark begins so; the table's other rows stay.
-    missing : bool
-        Measure what an earlier run had no time for; the other rows stay.
-
-    Returns
-    -------
-    Path
-        Of the table.
-
-    Raises
-    ------
-    ValueError
-        If no benchmark begins so, or this machine has no table yet to renew rows in.
+        Measure the rows whose benchmark, or whose note in the table that there is, begins so; the
+        others stay.  None at all is a ValueError.
     """
     device = hardware.device()
     deadline = time.monotonic() + 60 * minutes
-    rows = []
     path = out / f"{machine_name(device)}.csv"
     tasks = list(_tasks(device, pairs))
-    chosen = [place for place, (s, _) in enumerate(tasks) if s["benchmark"].startswith(only)]
-    old = pd.read_csv(path) if (only or missing) and path.is_file() else None
-    if missing and old is not None:
-        chosen = [place for place in chosen if old["note"][place] == _NO_TIME]
-        if not chosen:
-            return path
-    if not chosen or (old is None and (only or missing)):
+    machine = {"machine": hardware.describe(device)}
+    rows = [{**machine, **settings, "note": _NO_TIME} for settings, _ in tasks]
+    if only and path.is_file():
+        rows = pd.read_csv(path).astype({"note": object}).fillna({"note": ""}).to_dict("records")
+    begins = [(row["benchmark"].startswith(only), row["note"].startswith(only)) for row in rows]
+    chosen = [place for place, found in enumerate(begins) if any(found)]
+    if not chosen:
+        names = dict.fromkeys(row["benchmark"] for row in rows)
         raise ValueError(
-            f"no row of {path} begins with {only!r}; it should be one of "
-            f"{', '.join(dict.fromkeys(s['benchmark'] for s, _ in tasks))}, all measured before"
+            f"no row of {path} begins with {only!r}; it should be one of {', '.join(names)}"
         )
-    tasks = [tasks[place] for place in chosen]
-    with tqdm(tasks, desc="benchmark", unit="row", leave=False) as progress:
-        for settings, measure in progress:
+    with tqdm(chosen, desc="benchmark", unit="row", leave=False) as progress:
+        for place in progress:
+            settings, measure = tasks[place]
             progress.set_postfix_str(" ".join(str(v) for v in settings.values())[:60])
             if time.monotonic() > deadline:
-                rows.append({**settings, "note": _NO_TIME})
-            elif _one_value(settings):
-                rows.append({**settings, "note": _ONE_VALUE})
-            else:
-                rows.append({**settings, **measure()})
-    table = pd.DataFrame(rows)
-    settings = [name for name in table if name not in _MEASURED]
-    table = table.reindex(columns=[*settings, *_MEASURED])
-    table.insert(0, "machine", hardware.describe(device))
-    if old is not None:
-        table = table.set_axis(chosen).reindex(columns=old.columns)
-        table = pd.concat([old.drop(index=chosen), table]).sort_index()
+                break
+            measured = {"note": _ONE_VALUE} if _one_value(settings) else measure()
+            rows[place] = {**machine, **settings, **measured}
+    columns = ["machine", "benchmark", *Cell.__annotations__, *_MEASURED]
     out.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows).reindex(columns=columns)
     table.to_csv(path, index=False, float_format="%.5g")
     return path
 
@@ -115,8 +86,8 @@ def _tasks(device: torch.device, pairs: int) -> Iterator[tuple[dict, Callable[[]
 
 def _comparisons(cells: Iterator[Cell], device, pairs) -> Iterator[tuple[dict, Callable]]:
     for cell in cells:
-        settings = {"benchmark": cell.benchmark, **vars(cell)}
-        yield settings, lambda cell=cell: compare_networks(cell, device, pairs)
+        settings = {"benchmark": f"{cell.subject} / {cell.reference}", **vars(cell)}
+        yield settings, partial(networks.compare_networks, cell, device, pairs)
 
 
 def _one_value(settings: dict) -> bool:
@@ -147,25 +118,20 @@ def _grid(device: torch.device) -> Iterator[Cell]:
 
 
 def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
-    step = {"batch": 4, "size": 256, "base_channels": 64, "precision": "float32"}
-    yield (
-        {"benchmark": "step with loss / without", "phase": "training", **step},
-        lambda: step_with_loss(device, pairs, **step),
-    )
-    yield (
-        {"benchmark": "VGG as usual / ours", "phase": "training", "batch": 4, "size": 256},
-        lambda: vgg_passes(device, pairs, 4, 256),
-    )
+    small = {"batch": 4, "size": 256}
+    step = {**small, "base_channels": 64, "precision": "float32"}
+    row = {"benchmark": "step with loss / without", "phase": "training"}
+    yield {**row, **step}, partial(networks.step_with_loss, device, pairs, **step)
+    row["benchmark"] = "VGG as usual / ours"
+    yield {**row, **small}, partial(networks.vgg_passes, device, pairs, **small)
     for kind in ("strokes", "occlusion"):
-        settings = {"benchmark": f"masks: {kind}", "batch": 1, "size": 256}
-        yield settings, lambda kind=kind: loading.masks_per_second(kind, 256, pairs)
+        row = {"benchmark": f"masks: {kind}", "batch": 1, "size": 256}
+        yield row, partial(loading.masks_per_second, kind, 256, pairs)
     yield {"benchmark": "masks: test set", "batch": 12_000, "size": 512}, loading.mask_test_set
     for size in (512, 1024):
-        settings = {"benchmark": "loading: usual / ours", "batch": 1, "size": size}
-        yield settings, lambda size=size: loading.loading(size, pairs)
+        row = {"benchmark": "loading: usual / ours", "batch": 1, "size": size}
+        yield row, partial(loading.loading, size, pairs)
     for size in (512, 1024, 2048):
-        settings = {"benchmark": "one photograph", "phase": "inference", "batch": 1, "size": size}
-        yield (
-            {**settings, "base_channels": 64, "precision": "float32"},
-            lambda size=size: one_photograph(device, size, pairs),
-        )
+        row = {**step, "benchmark": "one photograph", "phase": "inference"}
+        row |= {"batch": 1, "size": size}
+        yield row, partial(networks.one_photograph, device, size, pairs)

@@ -38,51 +38,44 @@ def peak_memory(function: Callable, device: torch.device) -> float:
     return peak / 2**20
 
 
-def alternate(subject: Callable, reference: Callable, pairs: int, device) -> dict:
+def alternate(
+    subject: Callable, reference: Callable, pairs: int, device, memory: bool = True
+) -> dict:
     """Time two functions in turn, each `pairs` times after a first call that does not count.
 
     Returns
     -------
     dict
         seconds and reference_seconds (medians), ratio (median over the pairs, subject over
-        reference), ratio_low and ratio_high (its quartiles), pairs.
+        reference), seconds_low, seconds_high, ratio_low and ratio_high (quartiles), pairs, and, if
+        wanted, memory_mib and reference_memory_mib at the peak.
     """
-    for function in (subject, reference):
+    ours, theirs = [], []
+    sides = [(subject, ours), (reference, theirs)]
+    for function, _ in sides:
         _seconds(function, device)
-    times = []
-    for k in range(pairs):
-        pair = [0.0, 0.0]
-        for side in (0, 1) if k % 2 == 0 else (1, 0):
-            pair[side] = _seconds((subject, reference)[side], device)
-        times.append(pair)
-    ours, theirs = np.array(times).T
-    low, middle, high = np.quantile(ours / theirs, [0.25, 0.5, 0.75])
-    return {
-        **_spread(ours),
-        "reference_seconds": float(np.median(theirs)),
-        "ratio": float(middle),
-        "ratio_low": float(low),
-        "ratio_high": float(high),
-        "pairs": pairs,
-    }
+    for _ in range(pairs):
+        for function, times in sides:
+            times.append(_seconds(function, device))
+        sides.reverse()
+    row = {**_spread("seconds", ours), "reference_seconds": np.median(theirs), "pairs": pairs}
+    row |= _spread("ratio", np.divide(ours, theirs))
+    if memory:
+        row["memory_mib"] = peak_memory(subject, device)
+        row["reference_memory_mib"] = peak_memory(reference, device)
+    return row
 
 
 def repeated(function: Callable, repeats: int, device) -> dict:
     """Time one function `repeats` times after a first call that does not count."""
     _seconds(function, device)
-    return {
-        **_spread(np.array([_seconds(function, device) for _ in range(repeats)])),
-        "pairs": repeats,
-    }
+    times = [_seconds(function, device) for _ in range(repeats)]
+    return {**_spread("seconds", times), "pairs": repeats}
 
 
-def _spread(seconds: np.ndarray) -> dict:
-    low, middle, high = np.quantile(seconds, [0.25, 0.5, 0.75])
-    return {
-        "seconds": float(middle),
-        "seconds_low": float(low),
-        "seconds_high": float(high),
-    }
+def _spread(name: str, values) -> dict:
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return {name: middle, f"{name}_low": low, f"{name}_high": high}
 
 
 def _seconds(function: Callable, device) -> float:

@@ -1,1 +1,1 @@
-"""The subcommands of python -m pconv_core, a module each: `add(commands)` describes and runs it."""
+"""The subcommands of python -m pconv_core, a module each: --help is its docstring."""

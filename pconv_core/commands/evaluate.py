@@ -1,5 +1,11 @@
-"""python -m pconv_core evaluate."""
+"""PSNR, SSIM and L1 of a network on photographs and masks.
 
+Measure I_comp and I_out of each photograph with each its mask, and their means by bin of hole
+ratio and over all.  Photographs and masks are paired in the order of their names; masks are used
+again if there are fewer.
+"""
+
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -8,26 +14,18 @@ import pandas as pd
 from tqdm import tqdm
 
 from pconv_core import evaluation, inpainting
-from pconv_core.commands import network
+from pconv_core.commands import options
 from pconv_core.files import listing, pictures
 from pconv_core.files.writing import whole
 from pconv_core.masks import BINS
 
 
-def add(commands) -> None:
-    """Add the subcommand."""
-    command = commands.add_parser(
-        "evaluate",
-        help="PSNR, SSIM and L1 of a network on photographs and masks",
-        description="Measure I_comp and I_out of each photograph with each its mask, and their "
-        "means by bin of hole ratio and over all. Photographs and masks are paired in the order "
-        "of their names; masks are used again if there are fewer.",
-    )
-    network.add(command)
+def add(command) -> None:
+    """Add the options."""
+    options.add(command)
     option = command.add_argument
     option("--images", required=True, type=Path, metavar="DIR")
     option("--masks", required=True, type=Path, metavar="DIR")
-    option("--mask-hole", choices=("black", "white"), default="black")
     option(
         "--size",
         type=int,
@@ -35,20 +33,18 @@ def add(commands) -> None:
         "this (default: the size of its mask)",
     )
     option("--out", required=True, type=Path, metavar="FILE.csv")
-    command.set_defaults(run=_run)
 
 
-def _run(given) -> None:
-    if given.size is not None and given.size < 32:
-        raise ValueError(f"--size is {given.size}; it should be at least 32")
+def run(given) -> None:
+    """Write the table."""
+    options.check(given, size=32)
     if given.out.suffix.lower() != ".csv":
         raise ValueError(f"--out is {given.out}; it should end in .csv")
-    images, masks = listing.pictures(given.images), listing.pictures(given.masks)
-    net = network.load(given)
+    images, masks = listing.pictures(given.images), cycle(listing.pictures(given.masks))
+    net = options.network(given)
     rows = []
-    for number, path in enumerate(tqdm(images, desc="evaluate", unit="picture", leave=False)):
-        mask = masks[number % len(masks)]
-        rows.append(_measure(net, given.checkpoint, path, mask, given.size, given.mask_hole))
+    for path in tqdm(images, desc="evaluate", unit="picture", leave=False):
+        rows.append(_measure(net, given, path, next(masks)))
     table = _with_means(pd.DataFrame(rows))
     with whole(given.out) as unfinished:
         table.to_csv(unfinished, index=False, float_format="%.4f")
@@ -59,15 +55,15 @@ def _run(given) -> None:
     )
 
 
-def _measure(net, checkpoint: Path, path: Path, mask: Path, size: int | None, mask_hole) -> dict:
-    hole = pictures.read_hole(mask, None, mask_hole)
-    truth = pictures.read(path).rgb()
-    shape = hole.shape if size is None else (size, size)
-    truth, hole = _fitted(truth, shape), _fitted(hole.astype(np.uint8), shape) > 0
+def _measure(net, given, path: Path, mask: Path) -> dict:
+    hole = pictures.read_hole(mask, None, given.mask_hole)
+    shape = (given.size, given.size) if given.size else hole.shape
+    truth = _fitted(pictures.read(path).rgb(), shape)
+    hole = _fitted(hole.astype(np.uint8), shape) > 0
     if hole.all() or not hole.any():
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
     out = inpainting.fill(net, truth, hole)
-    inpainting.check_numbers(out, checkpoint, path)
+    inpainting.check_numbers(out, given.checkpoint, path)
     comp = np.where(hole[..., None], out, truth)
     of_out = evaluation.metrics(out, truth)
     ratio = float(hole.mean())

@@ -1,49 +1,46 @@
-"""python -m pconv_core masks."""
+"""Write irregular masks as 1-bit PNG files with an index.
 
-import argparse
+White = known and black = hole; index.csv holds the exact hole ratio of each.
+"""
 
+from argparse import BooleanOptionalAction
+
+from pconv_core.commands import options
 from pconv_core.masks import KINDS, sets
 
 
-def add(commands) -> None:
-    """Add the subcommand."""
-    command = commands.add_parser(
-        "masks",
-        help="write irregular masks as 1-bit PNG files with an index",
-        description="Write irregular masks, white = known and black = hole, as 1-bit PNG files, "
-        "and index.csv with the exact hole ratio of each.",
-    )
-    command.add_argument("--out", required=True, metavar="DIR", help="a new or empty folder")
-    command.add_argument(
+def add(command) -> None:
+    """Add the options."""
+    option = command.add_argument
+    option("--out", required=True, metavar="DIR", help="a new or empty folder")
+    option(
         "--test-set",
         action="store_true",
         help="the paper's 12,000: six bins of hole ratio, with and without border, 1000 each "
         "(--count: another number each)",
     )
-    command.add_argument("--count", type=int, help="how many masks (default 100)")
-    command.add_argument("--size", type=int, default=512, help="side in pixels (default 512)")
-    command.add_argument(
+    option("--count", type=int, help="how many masks (default 100)")
+    option("--size", type=int, default=512, help="side in pixels (default 512)")
+    option(
         "--hole-ratio",
         type=float,
         nargs=2,
         metavar=("LO", "HI"),
         help="interval of the share of hole pixels, LO < ratio <= HI (default 0.01 0.6)",
     )
-    command.add_argument(
+    option(
         "--border",
-        action=argparse.BooleanOptionalAction,
-        default=None,
+        action=BooleanOptionalAction,
         help="whether holes may touch the border (default); if not, they stay 50/512 of the side "
         "away from it",
     )
-    command.add_argument("--kind", choices=KINDS, default=KINDS[0], help="how holes are made")
-    command.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
-    command.set_defaults(run=_run)
+    option("--kind", choices=KINDS, default=KINDS[0], help="how holes are made")
+    option("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
 
 
-def _run(given) -> None:
-    if given.count is not None and given.count < 1:
-        raise ValueError(f"--count is {given.count}; it should be at least 1")
+def run(given) -> None:
+    """Write the set."""
+    options.check(given, count=1)
     if given.test_set:
         if given.hole_ratio or given.border is not None:
             raise ValueError("--test-set has its own ratios and borders; leave those options out")
@@ -52,8 +49,7 @@ def _run(given) -> None:
     else:
         ratio = tuple(given.hole_ratio or (0.01, 0.6))
         border = given.border is not False
-        entries = sets.uniform_set(
-            given.count or 100, given.size, ratio, border, given.seed, given.kind
-        )
+        count = given.count or 100
+        entries = sets.uniform_set(count, given.size, ratio, border, given.seed, given.kind)
     index = sets.write(entries, given.out)
     print(f"{len(index)} masks and {sets.INDEX} written to {given.out}")

@@ -34,12 +34,6 @@ def write(path: Path, state: dict) -> None:
     It goes to a temporary file, which is flushed and renamed; the checkpoint that was there before
     is kept as NAME.previous.
 
-    Parameters
-    ----------
-    path : Path
-    state : dict
-        Tensors, numbers, strings, lists and dictionaries.
-
     Raises
     ------
     OSError
@@ -66,13 +60,7 @@ def previous(path: Path) -> Path:
 
 
 def restore_previous(path: Path) -> None:
-    """Put the checkpoint before the last in its place; that one is kept as NAME.damaged.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """Put the checkpoint before the last in its place; that one is kept as NAME.damaged."""
     older = previous(path)
     if not older.is_file():
         raise ValueError(f"there is no older checkpoint {older}")
@@ -94,19 +82,16 @@ def read(path: Path) -> dict:
         raise ValueError(f"no checkpoint at {path}")
     try:
         state = read_tensors(path)
+        if state.get("format") != FORMAT:
+            raise ValueError("it holds something else")
     except ValueError as error:
-        raise ValueError(_bad(path, str(error))) from None
-    if state.get("format") != FORMAT:
-        raise ValueError(_bad(path, "it holds something else"))
+        advice = "there is no older one"
+        if previous(path).is_file():
+            advice = f"{previous(path)} is the one before it, which --resume-previous goes on with"
+        raise ValueError(
+            f"{path} is not a checkpoint of this project, or damaged ({error}); {advice}"
+        ) from None
     return state
-
-
-def _bad(path: Path, why: str) -> str:
-    older = previous(path)
-    advice = "there is no older one"
-    if older.is_file():
-        advice = f"{older} is the one before it, which --resume-previous goes on with"
-    return f"{path} is not a checkpoint of this project, or damaged ({why}); {advice}"
 
 
 def save_weights(path: Path, model: nn.Module, settings: dict) -> None:
@@ -115,18 +100,7 @@ def save_weights(path: Path, model: nn.Module, settings: dict) -> None:
 
 
 def load_weights(path: Path, model: nn.Module, settings: dict) -> bool:
-    """Load the weights, if they are there and were trained with these settings.
-
-    Returns
-    -------
-    bool
-        False, and the model as it was, if there is no file or its settings differ.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint of ours.
-    """
+    """Load the weights if they are there and were trained with these settings: whether it did."""
     if not path.is_file():
         return False
     state = read(path)
@@ -137,13 +111,7 @@ def load_weights(path: Path, model: nn.Module, settings: dict) -> bool:
 
 
 def load_into(model: nn.Module, state: dict, path: Path) -> None:
-    """Load the weights of a checkpoint that was read.
-
-    Raises
-    ------
-    ValueError
-        If they belong to another network.
-    """
+    """Load the weights of a checkpoint that was read; ValueError if of another network."""
     try:
         model.load_state_dict(state["model"])
     except (KeyError, RuntimeError, TypeError) as error:

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from pconv_core.layers import PartialConv2d
 from pconv_core.models import Block, InpaintingNet, PConvUNet, UNet
 
-# (side, level, parameter): "down"/"up" or "enc"/"dec", from 1, "weight" or "bias".
+# (side, level from 1, parameter)
 _PCONV_CONV = re.compile(r"^(down|up)(\d+)\.pconv\.img_conv\.(?:\d+\.)?(weight|bias)$")
-_PCONV_NORM = re.compile(r"^(down|up)(\d+)\.norm\.(?:\d+\.)?(\w+)$")
+# P-Conv computes the norms of its encoder, too, but throws the result away.
+_PCONV_NORM = re.compile(r"^(up)(\d+)\.norm\.(?:\d+\.)?(\w+)$")
 _PUBLIC_CONV = re.compile(r"^(enc|dec)_(\d+)\.conv\.input_conv\.(weight|bias)$")
 _PUBLIC_NORM = re.compile(r"^(enc|dec)_(\d+)\.bn\.(\w+)$")
 _PCONV_UNET = re.compile(r"^(down|up)(\d+)\.layer\.(\d+)\.(\w+)$")
+_SIDES = {"down": "down", "enc": "down", "up": "up", "dec": "up"}
 
 
 class UnscaledPartialConv2d(PartialConv2d):
@@ -42,39 +44,25 @@ class _MinusOneToOne(nn.Module):
 
 
 class ForeignPConvUNet(PConvUNet):
-    """A partial U-Net from elsewhere; its levels are as its weights have them.
-
-    Parameters
-    ----------
-    state : dict of str -> Tensor
-        In P-Conv's or the public layout.
-
-    Raises
-    ------
-    ValueError, KeyError, RuntimeError
-        If the weights do not fit together; `build` makes one kind of error of them.
-    """
+    """A partial U-Net in P-Conv's or the public layout; its levels are as its weights have them."""
 
     def __init__(self, state: dict[str, Tensor]):
         super().__init__(levels=0)
         if any(_PCONV_CONV.match(key) for key in state):
-            kind, down, up = UnscaledPartialConv2d, "down", "up"
-            weights, norms = _grouped(state, _PCONV_CONV), _grouped(state, _PCONV_NORM)
-            # P-Conv computes its encoder's norm and throws the result away.
-            norms = {(side, n): norm for (side, n), norm in norms.items() if side != down}
+            kind, conv, norm = UnscaledPartialConv2d, _PCONV_CONV, _PCONV_NORM
             self.normalise = _MinusOneToOne()
         else:
-            kind, down, up = PartialConv2d, "enc", "dec"
-            weights, norms = _grouped(state, _PUBLIC_CONV), _grouped(state, _PUBLIC_NORM)
-        for n in sorted(n for side, n in weights if side == down):
-            norm = norms.get((down, n), {})
-            self.encoder.append(_level(kind, weights[down, n], norm, 2, nn.ReLU()))
-        decoder = _from_the_bottleneck(weights, up)
-        for n in decoder:
-            last = n == decoder[-1]
-            norm = {} if last else norms.get((up, n), {})
-            active = nn.Identity() if last else nn.LeakyReLU(0.2)
-            self.decoder.append(_level(kind, weights[up, n], norm, 1, active))
+            kind, conv, norm = PartialConv2d, _PUBLIC_CONV, _PUBLIC_NORM
+        weights, norms = _grouped(state, conv), _grouped(state, norm)
+        for place in sorted(place for place in weights if place[0] == "down"):
+            level = _level(kind, weights[place], norms.get(place, {}), 2, nn.ReLU())
+            self.encoder.append(level)
+        decoder = [("up", n) for n in _from_the_bottleneck(weights)]
+        for place in decoder[:-1]:
+            level = _level(kind, weights[place], norms.get(place, {}), 1, nn.LeakyReLU(0.2))
+            self.decoder.append(level)
+        for place in decoder[-1:]:
+            self.decoder.append(_level(kind, weights[place], {}, 1, nn.Identity()))
         self._check()
 
     def _check(self) -> None:
@@ -92,16 +80,8 @@ class ForeignPConvUNet(PConvUNet):
 class ForeignUNet(UNet):
     """P-Conv's traditional U-Net: convolutions of stride 1, max pooling, tanh.
 
-    Parameters
-    ----------
-    state : dict of str -> Tensor
-        Keys `downN.layer.I.*` and `upN.layer.I.*`; four-dimensional weights are convolutions,
-        entries with running statistics are norms, in the order of I.
-
-    Raises
-    ------
-    ValueError, KeyError, RuntimeError
-        As `ForeignPConvUNet`.
+    Of `downN.layer.I.*` and `upN.layer.I.*`, in the order of I, four-dimensional weights are
+    convolutions and entries with running statistics are norms.
     """
 
     def __init__(self, state: dict[str, Tensor]):
@@ -115,7 +95,7 @@ class ForeignUNet(UNet):
         self.encoder = nn.ModuleList(
             _plain_level(levels[side, n]) for side, n in sorted(weights) if side == "down"
         )
-        decoder = _from_the_bottleneck(weights, "up")
+        decoder = _from_the_bottleneck(weights)
         self.decoder = nn.ModuleList(
             _plain_level(levels["up", n], last=n == decoder[-1]) for n in decoder
         )
@@ -149,24 +129,28 @@ def _grouped(state: dict[str, Tensor], pattern: re.Pattern) -> dict[tuple[str, i
     for key, value in state.items():
         if match := pattern.match(key):
             side, level, parameter = match.groups()
-            groups[side, int(level)][parameter] = value
+            groups[_SIDES[side], int(level)][parameter] = value
     return dict(groups)
 
 
-def _from_the_bottleneck(weights: dict, side: str) -> list[int]:
+def _from_the_bottleneck(weights: dict) -> list[int]:
     """Levels of a decoder, deepest first; the one that gives RGB is the last."""
-    levels = sorted(n for s, n in weights if s == side)
-    counts_up = bool(levels) and weights[side, levels[0]]["weight"].shape[0] == 3
+    levels = sorted(n for side, n in weights if side == "up")
+    counts_up = bool(levels) and weights["up", levels[0]]["weight"].shape[0] == 3
     return levels[::-1] if counts_up else levels
 
 
-def _level(kind, weights: dict, norm: dict, stride: int, activation: nn.Module) -> Block:
-    """Make a level to the measure of given weights."""
+def _conv(kind: type, weights: dict, stride: int) -> nn.Conv2d:
+    """Make a convolution to the measure of given weights, and load them."""
     out_channels, in_channels, *kernel = weights["weight"].shape
     padding = (kernel[0] // 2, kernel[1] // 2)
     conv = kind(in_channels, out_channels, tuple(kernel), stride, padding, bias="bias" in weights)
-    block = Block(conv, bool(norm), activation)
-    block.conv.load_state_dict(weights)
+    conv.load_state_dict(weights)
+    return conv
+
+
+def _level(kind: type, weights: dict, norm: dict, stride: int, activation: nn.Module) -> Block:
+    block = Block(_conv(kind, weights, stride), bool(norm), activation)
     block.norm.load_state_dict(norm)
     return block
 
@@ -182,14 +166,12 @@ def _plain_level(level: dict[int, dict], last: bool = False) -> nn.Sequential:
     entries = [level[index] for index in sorted(level)]
     for place, entry in enumerate(entries):
         if entry["weight"].dim() == 4:
-            out_channels, in_channels, *kernel = entry["weight"].shape
-            padding = (kernel[0] // 2, kernel[1] // 2)
-            layer = nn.Conv2d(in_channels, out_channels, kernel, 1, padding, bias="bias" in entry)
+            layer = _conv(nn.Conv2d, entry, 1)
             ends = place + 1 == len(entries)
             normed = not ends and entries[place + 1]["weight"].dim() == 1
             layers += [layer] if normed or (ends and last) else [layer, nn.ReLU()]
         else:
             layer = nn.BatchNorm2d(len(entry["weight"]))
+            layer.load_state_dict(entry, strict=False)
             layers += [layer, nn.ReLU()]
-        layer.load_state_dict(entry, strict=False)
     return nn.Sequential(*layers)

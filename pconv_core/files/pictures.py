@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,12 +22,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 ENDINGS = ", ".join(sorted(SUFFIXES))  # for messages
 # Formats that give back what they were given; JPEG would change known pixels.
 LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
-MAX_PIXELS = 100_000_000
+_DEEP = (".png", ".tif", ".tiff")  # those that hold 16 bits
+_MAX_MILLIONS = 100  # of pixels
 _ORIENTATION = 0x0112  # EXIF tag
-_TURNED = range(2, 9)  # its values but 1, upright
-# Pillow's decoders leak what a malformed file makes of them.
-_DECODERS_RAISE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError)
-_DECODERS_RAISE += (SyntaxError, TypeError, ValueError)
 
 
 @dataclass
@@ -60,6 +57,12 @@ class Picture:
         """The value of white."""
         return int(np.iinfo(self.pixels.dtype).max)
 
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """Opacity of each pixel, shape (H, W); None if the picture has none."""
+        has_alpha = self.pixels.ndim == 3 and self.pixels.shape[2] == 4
+        return self.pixels[..., 3] if has_alpha else None
+
     def rgb(self) -> np.ndarray:
         """RGB in [0, 1], shape (H, W, 3), float32."""
         colours = self.pixels[..., None] if self.pixels.ndim == 2 else self.pixels[..., :3]
@@ -71,28 +74,26 @@ class Picture:
 
         Transparent pixels, if there are any; else those of pure black.
         """
-        if self.pixels.ndim == 3 and self.pixels.shape[2] == 4:
-            transparent = self.pixels[..., 3] == 0
-            if transparent.any():
-                return transparent, "transparent"
+        if self.alpha is not None and (self.alpha == 0).any():
+            return self.alpha == 0, "transparent"
         colours = self.pixels if self.pixels.ndim == 2 else self.pixels[..., :3].max(2)
         return colours == 0, "pure black"
 
     def filled(self, rgb: np.ndarray, hole: np.ndarray) -> "Picture":
         """A copy with the colours of `rgb` (H, W, 3), in [0, 1], in the hole and only there."""
         values = np.rint(rgb.clip(0, 1)[hole].astype(np.float64) * self.full)
-        pixels = self.pixels.copy()
-        if pixels.ndim == 2:
+        copy = replace(self, pixels=self.pixels.copy())
+        if copy.pixels.ndim == 2:
             # Luma of ITU-R BT.601, as Pillow converts to grey.
-            pixels[hole] = np.rint(values @ [0.299, 0.587, 0.114])
+            copy.pixels[hole] = np.rint(values @ [0.299, 0.587, 0.114])
         else:
-            pixels[hole, :3] = values
-            if pixels.shape[2] == 4:
-                pixels[hole, 3] = self.full
-        return Picture(self.path, pixels, self.exif, self.profile, self.orientation)
+            copy.pixels[hole, :3] = values
+        if copy.alpha is not None:
+            copy.alpha[hole] = self.full
+        return copy
 
 
-def read(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(path: Path) -> Picture:
     """Read a picture of any common kind; of an animated one, the first frame.
 
     Palettes become RGB or RGBA, CMYK and other colour spaces RGB; 16 bits stay 16 bits.
@@ -100,31 +101,24 @@ def read(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises
     ------
     ValueError
-        If there is none, it cannot be decoded, or it has more than `max_pixels`.
+        If there is none, it cannot be decoded, or it has more than 100 million pixels.
     """
     with _opened(path) as picture:
         width, height = picture.size
-        if width * height > max_pixels:
+        millions = width * height / 1e6
+        if millions > _MAX_MILLIONS:
             raise Image.DecompressionBombError(
-                f"{width}x{height} pixels are {width * height / 1e6:.0f} million; "
-                f"at most {max_pixels / 1e6:.0f} million can be worked on"
+                f"{width}x{height} pixels are {millions:.0f} million; "
+                f"at most {_MAX_MILLIONS} million can be worked on"
             )
         return _decode(path, picture)
 
 
 def read_photo(path: Path, least: float | None = None) -> np.ndarray:
-    """Decode a photograph to train with or to measure on, turned upright.
+    """Decode a photograph to train with or to measure on: upright RGB, (H, W, 3) uint8.
 
-    Parameters
-    ----------
-    path : Path
-    least : float, optional
-        Pixels that the short side must keep.  A larger JPEG is then decoded at 1/2, 1/4 or 1/8 of
-        its size, which leaves out most of the work of decoding and of resizing it later.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), uint8, RGB
+    If the short side needs to keep `least` pixels only, a larger JPEG is decoded at 1/2, 1/4 or
+    1/8 of its size, which leaves out most of the work of decoding and of resizing it later.
 
     Raises
     ------
@@ -153,36 +147,31 @@ def write(picture: Picture, path: Path) -> None:
             f"{path} would not keep the known pixels as they are; "
             f"write one of {', '.join(sorted(LOSSLESS))}"
         )
+    deep = picture.pixels.dtype == np.uint16
+    if deep and suffix not in _DEEP:
+        raise ValueError(f"{suffix} holds 8 bits only; write 16-bit pictures as .png or .tif")
+    if picture.alpha is not None and suffix == ".bmp":
+        raise ValueError(".bmp holds no transparency; write .png, .tif or .webp")
+    stored = replace(picture, pixels=_turned(picture.pixels, picture.orientation, upright=False))
     with whole(path) as unfinished:
-        if picture.pixels.dtype == np.uint16 and picture.pixels.ndim == 3:
-            _write_deep_colour(picture, unfinished, suffix)
+        if not deep or stored.pixels.ndim == 2:
+            _write_by_pillow(stored, unfinished, suffix)
+        elif suffix == ".png":
+            _write_deep_png(stored, unfinished)
         else:
-            _write(picture, unfinished, suffix)
+            _write_deep_tiff(stored, unfinished)
 
 
 def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> np.ndarray:
-    """Read a mask picture.
+    """Read a mask picture whose hole is "black" or "white": (H, W) bool, True in the hole.
 
     Grey is split at the middle, which undoes the edges that JPEG or smoothing leave.  In a picture
     with transparency and no colour of its own, transparent means hole.
 
-    Parameters
-    ----------
-    path : Path
-    size : (height, width) or None
-        Of the picture that it belongs to; None if any will do.
-    hole : {"black", "white"}
-        What marks the hole.
-
-    Returns
-    -------
-    ndarray of shape (H, W), bool
-        True in the hole.
-
     Raises
     ------
     ValueError
-        If it cannot be read, or is of another size.
+        If it cannot be read, or is not of `size`, (height, width); None if any will do.
     """
     mask = read(path)
     if size is not None and mask.size != size:
@@ -190,10 +179,9 @@ def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> 
             f"mask {path} is {mask.size[0]}x{mask.size[1]}, the picture is {size[0]}x{size[1]} "
             "(height x width); they should be of one size"
         )
-    pixels = mask.pixels
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        opaque = pixels[..., 3] > mask.full // 2
-        colours = pixels[opaque]
+    if mask.alpha is not None:
+        opaque = mask.alpha > mask.full // 2
+        colours = mask.pixels[opaque]
         if not opaque.all() and (colours == colours[:1]).all():
             return ~opaque
     white = mask.rgb().mean(2) > 0.5
@@ -214,7 +202,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ValueError(f"no picture at {path}") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large: {error}") from None
-    except _DECODERS_RAISE as error:
+    except Exception as error:  # Pillow's decoders leak what a malformed file makes of them
         why = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"cannot read {path} as a picture ({why}); it should be one of {ENDINGS}"
@@ -225,16 +213,14 @@ def _decode(path: Path, picture: Image.Image) -> Picture:
     exif = picture.getexif()
     # Before the pixels are read: Pillow turns a TIFF upright then, and forgets how it was.
     exif_bytes, orientation = exif.tobytes() if exif else None, exif.get(_ORIENTATION, 1)
-    orientation = orientation if orientation in _TURNED else 1
+    orientation = orientation if orientation in range(1, 9) else 1
     profile = picture.info.get("icc_profile")
-    deep = _read_deep_colour(path, picture)
-    if deep is None:
+    pixels = _read_deep_colour(path, picture)
+    if pixels is None:
         upright = ImageOps.exif_transpose(picture)
         pixels = np.array(_in_a_mode_we_keep(upright))
         if upright.mode == "CMYK":
             profile = None  # it describes inks
-    else:
-        pixels = deep
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels = np.rint(pixels.astype(np.float64).clip(0, 65535)).astype(np.uint16)
     return Picture(path, pixels, exif_bytes, profile, orientation)
@@ -267,60 +253,47 @@ def _read_deep_colour(path: Path, picture: Image.Image) -> np.ndarray | None:
 
 def _turned(pixels: np.ndarray, orientation: int, upright: bool) -> np.ndarray:
     """Turn an array upright, or back as the file has it."""
-    if orientation not in _TURNED:
-        return pixels
-    turns = {
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.swapaxes(0, 1),
-        6: lambda a: np.rot90(a, -1 if upright else 1),
-        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: np.rot90(a, 1 if upright else -1),
-    }
-    return np.ascontiguousarray(turns[orientation](pixels))
+    if not upright:
+        orientation = {6: 8, 8: 6}.get(orientation, orientation)  # the others undo themselves
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
-def _write(picture: Picture, path: Path, suffix: str) -> None:
-    pixels = _turned(picture.pixels, picture.orientation, upright=False)
+def _write_by_pillow(picture: Picture, path: Path, suffix: str) -> None:
     options = {"lossless": True, "exact": True} if suffix == ".webp" else {}
-    if picture.exif and suffix != ".bmp":
-        options["exif"] = picture.exif
-    if picture.profile and suffix != ".bmp":
-        options["icc_profile"] = picture.profile
-    if pixels.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
-        raise ValueError(f"{suffix} holds 8 bits only; write 16-bit pictures as .png or .tif")
-    if pixels.ndim == 3 and pixels.shape[2] == 4 and suffix == ".bmp":
-        raise ValueError(".bmp holds no transparency; write .png, .tif or .webp")
-    Image.fromarray(pixels).save(path, format=LOSSLESS[suffix], **options)
+    if suffix != ".bmp":
+        described = {"exif": picture.exif, "icc_profile": picture.profile}
+        options |= {name: data for name, data in described.items() if data}
+    Image.fromarray(picture.pixels).save(path, format=LOSSLESS[suffix], **options)
 
 
-def _write_deep_colour(picture: Picture, path: Path, suffix: str) -> None:
-    """16-bit colour, which Pillow cannot write: by OpenCV as PNG, by tifffile as TIFF."""
-    if suffix not in (".png", ".tif", ".tiff"):
-        raise ValueError(f"{suffix} holds 8 bits only; write 16-bit pictures as .png or .tif")
-    pixels = _turned(picture.pixels, picture.orientation, upright=False)
-    alpha = pixels.shape[2] == 4
-    if suffix != ".png":
-        orientation = (_ORIENTATION, "H", 1, picture.orientation, True)
-        tifffile.imwrite(
-            path,
-            pixels,
-            photometric="rgb",
-            extrasamples=["unassalpha"] if alpha else None,
-            iccprofile=picture.profile,
-            extratags=[orientation],
-            metadata=None,
-            software=False,
-        )
-        return
+def _write_deep_tiff(picture: Picture, path: Path) -> None:
+    """16-bit colour, which Pillow cannot write."""
+    tifffile.imwrite(
+        path,
+        picture.pixels,
+        photometric="rgb",
+        extrasamples=None if picture.alpha is None else ["unassalpha"],
+        iccprofile=picture.profile,
+        extratags=[(_ORIENTATION, "H", 1, picture.orientation, True)],
+        metadata=None,
+        software=False,
+    )
+
+
+def _write_deep_png(picture: Picture, path: Path) -> None:
+    """16-bit colour, which Pillow cannot write."""
     described = {
         cv2.IMAGE_METADATA_EXIF: (picture.exif or b"").removeprefix(b"Exif\0\0"),
         cv2.IMAGE_METADATA_ICCP: picture.profile or b"",
     }
     kept = {kind: np.frombuffer(data, np.uint8) for kind, data in described.items() if data}
-    colours = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if alpha else cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencodeWithMetadata(suffix, colours, list(kept), list(kept.values()))
+    order = cv2.COLOR_RGB2BGR if picture.alpha is None else cv2.COLOR_RGBA2BGRA
+    colours = cv2.cvtColor(picture.pixels, order)
+    done, data = cv2.imencodeWithMetadata(".png", colours, list(kept), list(kept.values()))
     if not done:
         raise OSError(f"OpenCV cannot encode {path}")
     path.write_bytes(data.tobytes())

@@ -18,11 +18,8 @@ SHIPPED = Path(__file__).parents[1] / "shipped" / "pconv88.safetensors"
 def load_network(path: Path) -> InpaintingNet:
     """Make the network of a checkpoint, ready to inpaint.
 
-    Parameters
-    ----------
-    path : Path
-        A checkpoint of this project or what `export` made of one, which say what they are; or a
-        state dict in one of the layouts that `foreign` knows.
+    The file is a checkpoint of this project or what `export` made of one, which say what they
+    are; or a state dict in one of the layouts that `foreign` knows.
 
     Raises
     ------
@@ -52,20 +49,13 @@ def load_network(path: Path) -> InpaintingNet:
 
 
 def export(checkpoint: Path, out: Path) -> None:
-    """Write the weights of a checkpoint as float16 safetensors, half their size, to be shared.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        As `load_network` reads it, of this project.
-    out : Path
-        To end in .safetensors.
+    """Write the weights of a checkpoint of this project as float16 safetensors, half their size.
 
     Raises
     ------
     ValueError
         If the checkpoint is not of this project or damaged, a weight does not fit float16, or the
-        ending is another.
+        ending of `out` is not .safetensors.
     """
     # Imported here: machines that only train need not have it.
     from safetensors.torch import save_file

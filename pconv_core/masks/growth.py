@@ -4,6 +4,11 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 
+def frame(size: tuple[int, int], margin: int) -> tuple[slice, slice]:
+    """What the margin along the sides leaves of an array of this (height, width)."""
+    return slice(margin, size[0] - margin), slice(margin, size[1] - margin)
+
+
 def grow(hole: np.ndarray, pixels: int, margin: int) -> np.ndarray:
     """Dilate a hole, by a disc, until it has a number of pixels.
 
@@ -22,15 +27,13 @@ def grow(hole: np.ndarray, pixels: int, margin: int) -> np.ndarray:
     ndarray of shape (height, width), float32
         The mask, 1 = known, 0 = hole; of pixels at one distance the upper ones come first.
     """
-    height, width = hole.shape
     if not hole.any():
         hole = np.zeros_like(hole)
-        hole[height // 2, width // 2] = True
+        hole[hole.shape[0] // 2, hole.shape[1] // 2] = True
     # SciPy's: OpenCV's exact transform was seen to give now and then another result for one input.
     distance = distance_transform_edt(~hole)
     inside = np.full(hole.shape, np.inf)
-    frame = (slice(margin, height - margin), slice(margin, width - margin))
-    inside[frame] = distance[frame]
+    inside[frame(hole.shape, margin)] = distance[frame(hole.shape, margin)]
     nearest = np.argsort(inside, axis=None, kind="stable")[:pixels]
     mask = np.ones(hole.shape, dtype=np.float32)
     mask.flat[nearest] = 0

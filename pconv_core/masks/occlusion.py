@@ -9,7 +9,7 @@ flow B do not cancel, |F + B|^2 > 0.01 (|F|^2 + |B|^2) + 0.5.
 import cv2
 import numpy as np
 
-from pconv_core.masks.growth import grow
+from pconv_core.masks.growth import frame, grow
 
 _MOST_LAYERS = 6
 _CANVAS = 1.2  # side of the simulated frame over that of the mask, to rotate and crop
@@ -22,30 +22,19 @@ _OUTLINE = np.arange(64) * (2 * np.pi / 64)
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
     """Draw an occlusion mask with exactly `pixels` of hole: occluded, rotated, cropped, dilated.
 
-    Parameters
-    ----------
-    size : (height, width)
-    margin : int
-        Width of the strip along the sides that stays known, in pixels.
-    pixels : int
-        At most the area inside the margin.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (height, width), float32
-        1 = known, 0 = hole.
+    Arguments and result are those of `growth.grow`.
     """
     side = int(np.ceil(_CANVAS * max(size)))
     shapes = [_shape(side, rng) for _ in range(int(rng.integers(2, _MOST_LAYERS + 1)))]
     motions = [_motion(side, 0.3, rng), *(_motion(side, 1.0, rng) for _ in shapes)]
     turn = _rotate_and_crop(side, size, rng.uniform(0, 360))
-    hole = np.zeros(size, dtype=bool)
+    hole, inside = np.zeros((2, *size), dtype=bool)
+    inside[frame(size, margin)] = True
     strength, low, high = 2 * pixels / hole.size, 0.0, None
     for _ in range(_TRIES):
         occluded = occlusions(side, shapes, [strength * m for m in motions])
         tried = cv2.warpAffine(occluded.astype(np.uint8), turn, size[::-1], flags=cv2.INTER_NEAREST)
-        tried = _inside(tried > 0, margin)
+        tried = (tried > 0) & inside
         found = int(tried.sum())
         if found <= pixels:
             low, hole = strength, tried
@@ -133,11 +122,3 @@ def _rotate_and_crop(side: int, size: tuple[int, int], degrees: float) -> np.nda
     turn = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, degrees, 1)
     turn[:, 2] -= [(side - size[1]) / 2, (side - size[0]) / 2]
     return turn
-
-
-def _inside(hole: np.ndarray, margin: int) -> np.ndarray:
-    """Keep the hole clear of the margin."""
-    kept = np.zeros_like(hole)
-    frame = (slice(margin, hole.shape[0] - margin), slice(margin, hole.shape[1] - margin))
-    kept[frame] = hole[frame]
-    return kept

@@ -11,17 +11,6 @@ def generator(seed: int, number: int, stream: str) -> np.random.Generator:
 
     Philox (Salmon et al. 2011) is a bijection of key and counter, so neither the order nor the
     process in which samples are drawn can change them.
-
-    Parameters
-    ----------
-    seed, number : int
-        Not negative, below 2**63.
-    stream : {"mask", "crop", "order", "occlusion"}
-
-    Raises
-    ------
-    ValueError
-        If seed or number is out of range.
     """
     for name, value in (("seed", seed), ("number", number)):
         if not 0 <= value < 2**63:

@@ -4,10 +4,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,13 +17,10 @@ from tqdm import tqdm
 from pconv_core.masks.irregular import BINS, hole_ratio, random_mask
 
 INDEX = "index.csv"
-# The paper's test set: 6 bins, with and without border, 1000 masks each, of 512 x 512.
-PAPER_SIZE = 512
-PAPER_PER_CELL = 1000
+PAPER_PER_CELL = 1000  # masks of each bin, with border and without
 
 
-@dataclass(frozen=True)
-class MaskFile:
+class MaskFile(NamedTuple):
     """One mask to be drawn: the arguments of `masks.random_mask` and its place in the set."""
 
     path: str  # relative to the folder of the set
@@ -37,18 +34,9 @@ class MaskFile:
 
 
 def paper_test_set(
-    seed: int, size: int = PAPER_SIZE, per_cell: int = PAPER_PER_CELL, kind: str = "strokes"
+    seed: int, size: int = 512, per_cell: int = PAPER_PER_CELL, kind: str = "strokes"
 ) -> list[MaskFile]:
-    """List the paper's test set: `per_cell` masks a bin, with and without border.
-
-    Parameters
-    ----------
-    seed : int
-    size : int
-        Side in pixels.
-    per_cell : int
-    kind : {"strokes", "occlusion"}
-    """
+    """List the paper's test set: `per_cell` masks of size x size a bin, with and without border."""
     entries = []
     for lo, hi in BINS:
         for border in (True, False):
@@ -69,15 +57,9 @@ def uniform_set(
 def write(entries: list[MaskFile], out: str | Path, processes: int | None = None) -> pd.DataFrame:
     """Draw the masks of a list and write them: white = known, black = hole.
 
-    The set appears whole or not at all: it is written beside `out` and renamed at the end.
-
-    Parameters
-    ----------
-    entries : list of MaskFile
-    out : path
-        A folder that does not exist yet, or is empty.
-    processes : int, optional
-        As many as there are cores; the files do not depend on it.
+    The set appears whole or not at all: it is written beside `out`, a folder that is new or
+    empty, and renamed at the end.  The files do not depend on how many processes draw them; as
+    many as there are cores if not told.
 
     Returns
     -------
@@ -120,7 +102,7 @@ def _draw_all(entries: list[MaskFile], folder: Path, processes: int) -> Iterator
 
 
 def _draw_one(entry: MaskFile, folder: Path) -> tuple[str, str, bool, float]:
-    path, size, lo, hi, *others = astuple(entry)
+    path, size, lo, hi, *others = entry
     mask = random_mask(size, (lo, hi), *others)
     encoded, png = cv2.imencode(".png", mask.astype(np.uint8), [cv2.IMWRITE_PNG_BILEVEL, 1])
     assert encoded

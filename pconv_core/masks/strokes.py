@@ -26,13 +26,7 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Walk until at least `pixels` are covered, or as many as the times can tell apart.
 
-    Parameters
-    ----------
-    size : (height, width)
-    margin : int
-        Width of the strip along the sides that stays uncovered, in pixels.
-    pixels : int
-    rng : Generator
+    The strip of `margin` pixels along the sides stays uncovered.
 
     Returns
     -------
@@ -46,16 +40,12 @@ def draw(
     height, width = size
     room = (height - 2 * margin) * (width - 2 * margin)
     share = min(pixels / room, 0.97)
-    times, path = _walk(size, margin, share, 0, rng)
-    centres = [path]
-    while (found := covered(times, NEVER - 1)) < pixels and (
-        first := sum(map(len, centres))
-    ) < NEVER:
+    times, centres = _walk(size, margin, share, 0, rng)
+    while (found := covered(times, NEVER - 1)) < pixels and len(centres) < NEVER:
         share = min(1.3 * share, 0.99)
-        walk, path = _walk(size, margin, share, first, rng)
-        times = cv2.min(times, walk)
-        centres.append(path)
-    return times, np.concatenate(centres), found
+        walk, path = _walk(size, margin, share, len(centres), rng)
+        times, centres = cv2.min(times, walk), np.concatenate([centres, path])
+    return times, centres, found
 
 
 def covered(times: np.ndarray, time: int) -> int:

@@ -9,12 +9,7 @@ AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
 
 
 def judge(study: Study) -> pd.DataFrame:
-    """Test P-Conv's claims on what a run left.
-
-    Parameters
-    ----------
-    study : Study
-        With the loss records and the tables of chapters 5 to 7.
+    """Test P-Conv's claims on the loss records and the tables that chapters 5 to 7 of a run left.
 
     Returns
     -------

@@ -46,14 +46,11 @@ def build(study: Study, deviation: Deviation) -> InpaintingNet:
 
 def stages(study: Study, deviation: Deviation) -> list[Stage]:
     """The study's schedule with what the deviation changes of it."""
-    schedule = []
-    for number, stage in enumerate(map(study.stage, STAGES)):
-        if deviation.learning_rate is not None:
-            stage = replace(stage, learning_rate=deviation.learning_rate / 10**number)
-        if deviation.style_from_start:
-            stage = replace(stage, lambda_style=PCONV_STYLE)
-        schedule.append(stage)
-    return schedule
+    rate = deviation.learning_rate
+    changes = {} if rate is None else {"learning_rate": rate, "recipe": "P-Conv"}
+    changed = Study(replace(study.profile, **changes), study.results)
+    style = {"lambda_style": PCONV_STYLE} if deviation.style_from_start else {}
+    return [replace(changed.stage(name), **style) for name in STAGES]
 
 
 def objective(study: Study, deviation: Deviation) -> InpaintingLoss:
@@ -64,13 +61,7 @@ def objective(study: Study, deviation: Deviation) -> InpaintingLoss:
 
 
 def trained(study: Study, deviation: Deviation) -> InpaintingNet:
-    """Train a deviation through all stages.
-
-    Raises
-    ------
-    FloatingPointError
-        If its loss is no longer a number.
-    """
+    """Train a deviation through all stages; FloatingPointError if its loss is no number."""
     p = study.profile
     net, loss = build(study, deviation), objective(study, deviation)
     for stage in stages(study, deviation):
@@ -172,12 +163,7 @@ def _power(pictures: Tensor, masks: Tensor) -> np.ndarray:
 
 
 def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds, and differences to the faithful run of the same seed.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        As `runs` makes it.
+    """Means of `runs` over the seeds, and differences to the faithful run of the same seed.
 
     Returns
     -------
@@ -225,16 +211,8 @@ def runs(
 ) -> tuple[pd.DataFrame, dict[str, Tensor]]:
     """Train and measure every deviation with every seed.
 
-    Each training has one thread, so that its bytes do not depend on how many run side by side.
-
-    Parameters
-    ----------
-    profile : Profile
-        Its seed is that of the test crops of all runs.
-    seeds : sequence of int
-        Of weights and training samples.
-    processes : int, optional
-        Side by side; as many as there are cores.
+    Each training has one thread: its bytes do not depend on how many `processes` run side by side.
+    The seeds are those of weights and samples; the test crops are the profile's for all.
 
     Returns
     -------

@@ -26,7 +26,7 @@ class PaddingKnownConv2d(PartialConv2d):
     def _rescaling(self, channels, masks) -> tuple[Tensor, Tensor]:
         ratio, _ = super()._rescaling(channels, masks)
         everything = torch.ones_like(masks[0][:, :1])
-        inside, _ = super()._rescaling([self.in_channels], [everything])
+        inside, _ = super()._rescaling([1], [everything])
         # Shares of a window: what is known of it, and what of it is padding.
         known = _inverse(ratio) + 1 - _inverse(inside)
         window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
@@ -150,38 +150,19 @@ def unnormalised(features: VGGFeatures) -> VGGFeatures:
 
 @dataclass(frozen=True)
 class Deviation:
-    """One run that departs from the paper.
+    """One run that departs from the paper."""
 
-    Attributes
-    ----------
-    name : str
-        As tables and figures call it.
-    whose : str
-        "P-Conv": a departure of P-Conv's training; "all": all of those; "measure": of how it
-        measures; "other": one that others make, or that P-Conv avoids.
-    network, loss : type
-        What to train, and by which loss.
-    features : callable
-        Changes the perceptual features.
-    learning_rate : float, optional
-        Of stage 1, instead of the profile's.
-    style_from_start : bool
-        Whether the style weight is 120 in stage 1 too.
-    on_out : bool
-        Whether I_out is measured, not I_comp.
-    batch_statistics : bool
-        Whether batch norm is in training mode when it is measured.
-    """
-
-    name: str
+    name: str  # as tables and figures call it
+    # "P-Conv": a departure of its training; "all": all of those; "measure": of how it measures;
+    # "other": one that others make, or that P-Conv avoids.
     whose: str
     network: type[PConvUNet] = PConvUNet
     loss: type[InpaintingLoss] = InpaintingLoss
     features: Callable[[VGGFeatures], VGGFeatures] = as_trained
-    learning_rate: float | None = None
-    style_from_start: bool = False
-    on_out: bool = False
-    batch_statistics: bool = False
+    learning_rate: float | None = None  # of stage 1, instead of the profile's
+    style_from_start: bool = False  # whether the style weight is 120 in stage 1 too
+    on_out: bool = False  # whether I_out is measured, not I_comp
+    batch_statistics: bool = False  # whether batch norm is in training mode when it is measured
 
     def network_only(self) -> "Deviation":
         """What the trained network depends on."""

@@ -1,4 +1,4 @@
-"""Every figure of the study, with labelled units."""
+"""Every figure of the study; `styles` are the keys of COLOURS by the model in a table."""
 
 from collections.abc import Sequence
 
@@ -147,7 +147,6 @@ def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataF
     ----------
     table : DataFrame
         As `evaluation.by_bin` returns it.
-    styles : dict of model in the table -> key of COLOURS
     reference : DataFrame
         Published rows (hole_ratio, psnr_db) of the paper, with border.
     """
@@ -180,8 +179,6 @@ def psnr_differences(gaps: pd.DataFrame, of: str, styles: dict[str, str]) -> Fig
         As `evaluation.differences` returns it.
     of : str
         The method that the others are taken from.
-    styles : dict of model in the table -> key of COLOURS
-        Of the others that are to be shown.
     """
     gaps = gaps[gaps["hole_ratio"] != UP_TO_HALF]
     bins = list(dict.fromkeys(gaps["hole_ratio"]))
@@ -204,14 +201,7 @@ def psnr_differences(gaps: pd.DataFrame, of: str, styles: dict[str, str]) -> Fig
 
 
 def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
-    """PSNR of I_comp against the size it is evaluated at, a line a network.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns model, evaluated_at and psnr.
-    styles : dict of model in the table -> key of COLOURS
-    """
+    """PSNR of I_comp against the size it is evaluated at, a line a network."""
     with page(3.2) as (figure, axis):
         for model, key in styles.items():
             part = table[table["model"] == model].sort_values("evaluated_at")
@@ -226,13 +216,7 @@ def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
 
 
 def deviation_ranking(table: pd.DataFrame) -> Figure:
-    """What each departure costs in PSNR and SSIM, the dearest on top, with 95 % intervals.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As `deviation_runs.by_deviation` returns it; the first row is the faithful run.
-    """
+    """What each departure costs in PSNR and SSIM, the dearest on top, with 95 % intervals."""
     ranked = table.iloc[1:].sort_values("delta_psnr", ascending=False)
     rows = range(len(ranked))
     panels = {

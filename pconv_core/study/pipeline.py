@@ -32,19 +32,11 @@ _INJECTED = "injected-parameters"
 
 
 def run_notebook(notebook: Path, profile: Profile, overrides: dict) -> None:
-    """Execute a notebook with a profile and publish what it made.
+    """Execute a notebook with a profile, its overrides injected, and publish what it made.
 
     It writes into a staging folder; only when its last cell has run are the files moved into
     results/NAME, the executed notebook last.  If a cell fails nothing is published, and the
     notebook with the error is left in results/NAME/failed.
-
-    Parameters
-    ----------
-    notebook : Path
-    profile : Profile
-        With the overrides.
-    overrides : dict
-        What differs from the profile's file; injected as it is.
 
     Raises
     ------
@@ -238,10 +230,8 @@ def _announcement(notebook: Path, results: Path, reference: Path) -> str:
         left = [
             c for c in chapters[number + 1 :] if not (results / "notebooks" / f"{c}.ipynb").exists()
         ]
-        lines.append(
-            f"  about {_duration(seconds.get(notebook.stem, 0))}; {len(left)} more after it, "
-            f"{_duration(seconds.reindex(left).sum())}"
-        )
+        rest = f"; {len(left)} more after it, {_duration(seconds.reindex(left).sum())}"
+        lines.append(f"  about {_duration(seconds.get(notebook.stem, 0))}{rest if left else ''}")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ import torch
 from pconv_core import data, training
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import build_model
-from pconv_core.study.profile import Profile
+from pconv_core.study.profile import PHOTOS, Profile
 from pconv_core.study.run import RESULTS, Study
 
 # Weights and Adam's two moments, float32; the last two checkpoints and one being written; then
@@ -19,13 +19,9 @@ _SPARE = 2**28  # tables, figures, logs
 def problems(profile: Profile) -> list[str]:
     """List all that stands in the way of a run, each with what would help; perhaps nothing."""
     found = []
-    for source, split in (
-        (profile.pretrain_photos, "train"),
-        (profile.finetune_photos, "train"),
-        (profile.test_photos, "test"),
-    ):
+    for name in PHOTOS:
         try:
-            data.open_photos(source, split)
+            data.open_photos(getattr(profile, name), "test" if name == "test_photos" else "train")
         except ValueError as error:
             found.append(str(error))
     try:

@@ -43,18 +43,6 @@ def blocks(reference: Path) -> dict[str, str]:
     }
 
 
-def between_marks(text: str, name: str) -> str:
-    """Return what stands between the marks of a block.
-
-    Raises
-    ------
-    ValueError
-        If the text lacks one of the two marks.
-    """
-    begin, end = _marks(text, name)
-    return text.partition(begin)[2].partition(end)[0].strip()
-
-
 def write(readme: Path, reference: Path) -> None:
     """Renew every block of the README.
 

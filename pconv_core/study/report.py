@@ -20,22 +20,7 @@ _WIDE = '<div class="wide" tabindex="0">\n{}</div>\n'
 
 
 def write_report(notebooks: list[Path], summary: list[str], out: Path, title: str) -> Path:
-    """Join executed notebooks into one HTML page.
-
-    Parameters
-    ----------
-    notebooks : list of Path
-        The chapters in their order.
-    summary : list of str
-        Sentences, in Markdown, that come first.
-    out : Path
-        The page; written whole or not at all.
-    title : str
-
-    Returns
-    -------
-    Path
-        `out`.
+    """Join executed notebooks into one HTML page, the sentences of the summary first; return `out`.
 
     Raises
     ------

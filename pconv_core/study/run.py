@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 
@@ -156,18 +156,11 @@ class Study:
 
     def stage(self, name: str) -> Stage:
         """P-Conv's schedule: style weight 1, then 120; learning rates of the recipe."""
-        p = self.profile
-        rates = {
-            "P-Conv": [p.learning_rate, p.learning_rate / 10, p.learning_rate / 100],
-            "paper": PAPER_RATES,
-        }[p.recipe]
-        first = {"stage1": 0, "stage2": p.stage1_steps, "finetune": p.stage1_steps + p.stage2_steps}
-        stages = {
-            "stage1": Stage("stage1", 0, p.stage1_steps, rates[0], 1.0),
-            "stage2": Stage("stage2", 0, p.stage2_steps, rates[1], 120.0),
-            "finetune": Stage("finetune", 0, p.finetune_steps, rates[2], 120.0, True),
-        }
-        return replace(stages[name], first_step=first[name])
+        p, k = self.profile, STAGES.index(name)
+        steps = (p.stage1_steps, p.stage2_steps, p.finetune_steps)
+        rates = PAPER_RATES if p.recipe == "paper" else [p.learning_rate / 10**n for n in range(3)]
+        style = 1.0 if name == "stage1" else 120.0
+        return Stage(name, sum(steps[:k]), steps[k], rates[k], style, name == "finetune")
 
     def train(self, model: str, size: int, stage: str) -> InpaintingNet:
         """Train one network through one stage, from the end of the stage before it.
@@ -198,13 +191,11 @@ class Study:
                 stage,
             )
             return self.network(model, size, stage)
-        position = STAGES.index(stage)
-        if position == 0:
-            net = build_model(model, size, p.base_channels, p.seed)
-        else:
-            net = self.network(model, size, STAGES[position - 1])
+        net = build_model(model, size, p.base_channels, p.seed)
+        if stage != STAGES[0]:
+            net = self.network(model, size, STAGES[STAGES.index(stage) - 1])
         keeper = self._keeper(model, size, stage)
-        watch = _Stopwatch(self.stage(stage).steps)
+        began, rows = time.monotonic(), []
         record = train(
             net.to(self.device),
             InpaintingLoss(self._features, style_scale=p.feature_width).to(self.device),
@@ -215,12 +206,15 @@ class Study:
             workers=_loader_processes(),
             switches=self.switches,
             keeper=keeper,
-            watch=watch,
+            watch=lambda step: rows.append((step, time.monotonic())),
         )
         if distributed.rank() == 0:
             write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
             if p.name_hardware:
-                self._write_time(model, size, stage, watch.minutes())
+                minutes = _minutes(rows, began, self.stage(stage).steps)
+                row = {"hardware": hardware.describe(self.device), "minutes": minutes}
+                path = self._new("logs", f"{model}{size}_{stage}_time.csv")
+                pd.DataFrame([row]).to_csv(path, index=False, float_format="%.3f")
             settings = self._trained_with(model, size, stage)
             save_weights(self._new("checkpoints", f"{model}{size}_{stage}.pt"), net, settings)
             keeper.forget()
@@ -382,12 +376,6 @@ class Study:
         """What `stage_worker` makes this study of."""
         return json.dumps(self.profile.settings()), str(self.results)
 
-    def _write_time(self, model: str, size: int, stage: str, minutes: float) -> None:
-        """Note what a training ran on and how long it took."""
-        row = {"hardware": hardware.describe(self.device), "minutes": minutes}
-        path = self._new("logs", f"{model}{size}_{stage}_time.csv")
-        pd.DataFrame([row]).to_csv(path, index=False, float_format="%.3f")
-
     def _keeper(self, model: str, size: int, stage: str) -> Keeper:
         """Save a training now and then where the next run of it will look."""
         path = self.root / "unfinished" / f"{model}{size}_{stage}.pt"
@@ -405,26 +393,16 @@ class Study:
         return path if path.exists() else self.root / kind / file
 
 
-class _Stopwatch:
-    """Watches a training.
+def _minutes(rows: list[tuple[int, float]], began: float, steps: int) -> float:
+    """Minutes of a training, of whose record's `rows` step and time were noted.
 
-    One that was cut off counts in full, at the speed of its last part, if that has two rows of the
-    record; or else with that part only.
+    One that was cut off counts in full, at the speed of its last part, if that has two rows; or
+    else with that part only.
     """
-
-    def __init__(self, steps: int):
-        self.steps = steps
-        self.began = time.monotonic()
-        self.rows: list[tuple[int, float]] = []  # step and time of the record's
-
-    def __call__(self, step: int) -> None:
-        self.rows.append((step, time.monotonic()))
-
-    def minutes(self) -> float:
-        if len(self.rows) < 2:
-            return (time.monotonic() - self.began) / 60
-        (first, start), (last, end) = self.rows[0], self.rows[-1]
-        return (end - start) / (last - first) * self.steps / 60
+    if len(rows) < 2:
+        return (time.monotonic() - began) / 60
+    (first, start), (last, end) = rows[0], rows[-1]
+    return (end - start) / (last - first) * steps / 60
 
 
 def _loader_processes() -> int:

@@ -56,13 +56,7 @@ def published() -> pd.DataFrame:
 
 
 def stage_finding(table: pd.DataFrame, earlier: pd.DataFrame | None = None) -> str:
-    """Say in words what the networks reach after a stage, and what has changed since another.
-
-    Parameters
-    ----------
-    table, earlier : DataFrame
-        As `Study.measure_stage` makes them: partial U-Net, traditional U-Net, ..., mean fill.
-    """
+    """Say what networks reach, as `Study.measure_stage` found, and what changed since `earlier`."""
     psnr = table.set_index("model")["psnr"]
     pconv, unet, *_, mean = psnr
     lines = [
