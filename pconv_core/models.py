@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -27,12 +28,12 @@ def levels_for(size: int) -> int:
 
 
 class Normalise(nn.Module):
-    """Move RGB in [0, 1] to the ImageNet mean and standard deviation, and back."""
+    """Subtract a mean from RGB in [0, 1] and divide by a deviation, ImageNet's; and back."""
 
-    def __init__(self):
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Standardise an (N, 3, H, W) image."""

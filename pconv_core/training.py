@@ -177,7 +177,9 @@ def train(
     loader = batches(samples, batch_size, progress.step, last_step, workers, part)
     with _terminated() as terminated, _bar(steps, stage) as bar:
         for step, (image, mask) in zip(bar, loader, strict=True):
-            terms = _step(objective, optimiser, image.to(weights[0].device), mask, switches)
+            pair = [x.to(weights[0].device) for x in (image, mask)]
+            chosen = _draws(loss, step, len(image), switches.accumulate)
+            terms = _step(objective, optimiser, pair, chosen)
             _check_number(terms["total"], step, batch_size, stage, keeper)
             progress.window.append(terms)
             progress.step = step + 1
@@ -200,7 +202,9 @@ def train(
 
 
 def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
-    """Join network and loss into (image, mask) -> (total, terms), as the switches say.
+    """Join network and loss into (image, mask, chosen) -> (total, terms), as the switches say.
+
+    `chosen` is what `InpaintingLoss.draw` draws; without it, all features are compared.
 
     Raises
     ------
@@ -218,24 +222,31 @@ def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -
     model = distributed.wrap(model)
     low = switches.precision != "float32"
 
-    def objective(image, mask):
+    def objective(image, mask, chosen=None):
         image = image.contiguous(memory_format=order)
         with torch.autocast(image.device.type, PRECISIONS[switches.precision], enabled=low):
-            return loss(model(image, mask), image, mask)
+            return loss(model(image, mask), image, mask, chosen)
 
     return torch.compile(objective) if switches.compiled else objective
 
 
-def _step(objective, optimiser, image, mask, switches: Switches) -> dict[str, float]:
+def _draws(loss: InpaintingLoss, step: int, batch_size: int, parts: int) -> list:
+    """Draw, for each part of a batch, the images whose features are compared."""
+    sizes = [len(part) for part in torch.arange(batch_size).chunk(parts)]
+    first = (step * distributed.processes() + distributed.rank()) * parts
+    return [loss.draw(first + k, size) for k, size in enumerate(sizes)]
+
+
+def _step(objective, optimiser, pair, chosen: list) -> dict[str, float]:
     """One update; the terms are the means over the parts of the batch and over the processes."""
     optimiser.zero_grad(set_to_none=True)
-    images, masks = (x.chunk(switches.accumulate) for x in (image, mask.to(image.device)))
+    parts = list(zip(*(x.chunk(len(chosen)) for x in pair), chosen, strict=True))
     means: dict[str, torch.Tensor] = {}
-    for part in zip(images, masks, strict=True):
-        total, terms = objective(*part)
-        (total / len(images)).backward()
+    for image, mask, drawn in parts:
+        total, terms = objective(image, mask, drawn if drawn is None else drawn.to(image.device))
+        (total / len(parts)).backward()
         for name, term in terms.items():
-            means[name] = means.get(name, 0) + term / len(images)
+            means[name] = means.get(name, 0) + term / len(parts)
     optimiser.step()
     return distributed.mean(means)
 

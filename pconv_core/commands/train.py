@@ -19,7 +19,7 @@ from pconv_core.training import PRECISIONS, Keeper, Stage, Switches, train
 # What decides the weights, so that a run is not gone on with by mistake as another.
 _DECIDING = ("images", "masks", "model", "size", "base_channels", "batch_size", "learning_rate")
 _DECIDING += ("lambda_style", "freeze_encoder_bn", "features", "feature_width", "seed")
-_DECIDING += ("precision", "accumulate")
+_DECIDING += ("features_share", "precision", "accumulate")
 
 
 def add(command) -> None:
@@ -43,8 +43,9 @@ def add(command) -> None:
     option("--size", type=int, help="side of the training crops in pixels")
     option("--learning-rate", "--lr", type=float, help="Adam's")
     option("--base-channels", type=int, help="width of the first level; 64 in the paper")
-    option("--features", help="perceptual features: imagenet, random, or a VGG-16 state dict")
+    option("--features", help="perceptual features: hed, imagenet, random, or a VGG-16 state dict")
     option("--feature-width", type=float, help="width of random features; 1 = VGG-16")
+    option("--features-share", type=float, help="share of a batch that they see, in (0, 1]")
     option("--lambda-style", type=float, default=120.0, help="style weight (default 120)")
     option("--freeze-encoder-bn", action="store_true", help="as in the paper's fine-tuning")
     option("--record-every", type=int, metavar="STEPS", help="steps a row of the record")
@@ -76,6 +77,7 @@ def run(given) -> None:
         unreadable=given.checkpoint.with_suffix(".unreadable.txt"),
     )
     features = VGGFeatures(given.features, given.feature_width, given.seed)
+    loss = InpaintingLoss(features, given.feature_width, given.features_share, given.seed)
     with distributed.group() as device:
         if given.resume_previous and distributed.rank() == 0:
             checkpoints.restore_previous(given.checkpoint)
@@ -89,7 +91,7 @@ def run(given) -> None:
         settings |= {"processes": distributed.processes(), "from": str(given.start or "")}
         train(
             net.to(device),
-            InpaintingLoss(features, style_scale=given.feature_width).to(device),
+            loss.to(device),
             samples,
             Stage("train", 0, steps, *schedule),
             given.batch_size,

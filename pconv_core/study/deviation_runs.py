@@ -21,12 +21,12 @@ from tqdm import tqdm
 from pconv_core import evaluation
 from pconv_core.files.figure import save
 from pconv_core.files.writing import whole
-from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet, composite, levels_for
 from pconv_core.study import figures
 from pconv_core.study.deviations import DEVIATIONS, PCONV_STYLE, Deviation
 from pconv_core.study.profile import Profile
-from pconv_core.study.run import STAGES, Study
+from pconv_core.study.run import STAGES, Study, make_loss, perceptual_features
 from pconv_core.training import Stage, train
 
 # Patterns of at most so many pixels a period count as artefacts of the network.
@@ -55,9 +55,8 @@ def stages(study: Study, deviation: Deviation) -> list[Stage]:
 
 def objective(study: Study, deviation: Deviation) -> InpaintingLoss:
     """The loss of a deviation."""
-    p = study.profile
-    features = deviation.features(VGGFeatures(p.features, p.feature_width, p.seed))
-    return deviation.loss(features, style_scale=p.feature_width)
+    features = deviation.features(perceptual_features(study.profile))
+    return make_loss(study.profile, features, deviation.loss)
 
 
 def trained(study: Study, deviation: Deviation) -> InpaintingNet:

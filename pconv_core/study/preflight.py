@@ -5,10 +5,10 @@ import shutil
 import torch
 
 from pconv_core import data, training
-from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.losses import VGGFeatures
 from pconv_core.models import build_model
 from pconv_core.study.profile import PHOTOS, Profile
-from pconv_core.study.run import RESULTS, Study
+from pconv_core.study.run import RESULTS, Study, make_loss, perceptual_features
 
 # Weights and Adam's two moments, float32; the last two checkpoints and one being written; then
 # three stages of four networks as weights alone.
@@ -25,7 +25,7 @@ def problems(profile: Profile) -> list[str]:
         except ValueError as error:
             found.append(str(error))
     try:
-        features = VGGFeatures(profile.features, profile.feature_width, profile.seed)
+        features = perceptual_features(profile)
     except (RuntimeError, ValueError) as error:
         features = None
         found.append(str(error))
@@ -61,11 +61,13 @@ def _disk(profile: Profile) -> list[str]:
 def _gpu_memory(profile: Profile, features: VGGFeatures) -> list[str]:
     """Try one training step of the largest network."""
     net = build_model("pconv", profile.size, profile.base_channels, profile.seed).cuda()
-    loss = InpaintingLoss(features).cuda()
+    loss = make_loss(profile, features).cuda()
     objective = training.make_objective(net, loss, Study(profile).switches)
     image = torch.rand(profile.batch_size, 3, profile.size, profile.size, device="cuda")
     try:
-        objective(image, torch.ones_like(image[:, :1]))[0].backward()
+        chosen = loss.draw(0, len(image))
+        chosen = chosen if chosen is None else chosen.cuda()
+        objective(image, torch.ones_like(image[:, :1]), chosen)[0].backward()
     except torch.cuda.OutOfMemoryError:
         total = torch.cuda.get_device_properties(0).total_memory / 1e9
         return [

@@ -23,6 +23,9 @@ from pconv_core.study.tables import compare
 from pconv_core.training import Keeper, Stage, Switches, train, write_record
 
 STAGES = ("stage1", "stage2", "finetune")
+# Beside the schedule: stage 2 with the style weight of stage 1, to see what that of 120 does.
+STYLE_KEPT = "stage2_style1"
+_BEFORE = {"stage2": "stage1", STYLE_KEPT: "stage1", "finetune": "stage2"}
 # Of chapters 2 to 4.
 STAGE_TABLES = {"stage1": "02_stage1", "stage2": "03_stage2", "finetune": "04_finetune"}
 PAPER_RATES = (2e-4, 2e-4, 5e-5)
@@ -156,10 +159,10 @@ class Study:
 
     def stage(self, name: str) -> Stage:
         """P-Conv's schedule: style weight 1, then 120; learning rates of the recipe."""
-        p, k = self.profile, STAGES.index(name)
+        p, k = self.profile, STAGES.index(name.partition("_")[0])
         steps = (p.stage1_steps, p.stage2_steps, p.finetune_steps)
         rates = PAPER_RATES if p.recipe == "paper" else [p.learning_rate / 10**n for n in range(3)]
-        style = 1.0 if name == "stage1" else 120.0
+        style = 1.0 if name in ("stage1", STYLE_KEPT) else 120.0
         return Stage(name, sum(steps[:k]), steps[k], rates[k], style, name == "finetune")
 
     def train(self, model: str, size: int, stage: str) -> InpaintingNet:
@@ -173,7 +176,7 @@ class Study:
         model : {"pconv", "conv", "unet"}
         size : int
             Training size in pixels.
-        stage : {"stage1", "stage2", "finetune"}
+        stage : {"stage1", "stage2", "finetune", "stage2_style1"}
 
         Raises
         ------
@@ -192,13 +195,13 @@ class Study:
             )
             return self.network(model, size, stage)
         net = build_model(model, size, p.base_channels, p.seed)
-        if stage != STAGES[0]:
-            net = self.network(model, size, STAGES[STAGES.index(stage) - 1])
+        if stage in _BEFORE:
+            net = self.network(model, size, _BEFORE[stage])
         keeper = self._keeper(model, size, stage)
         began, rows = time.monotonic(), []
         record = train(
             net.to(self.device),
-            InpaintingLoss(self._features, style_scale=p.feature_width).to(self.device),
+            self.loss().to(self.device),
             self.samples(stage, size),
             self.stage(stage),
             p.batch_size,
@@ -219,6 +222,10 @@ class Study:
             save_weights(self._new("checkpoints", f"{model}{size}_{stage}.pt"), net, settings)
             keeper.forget()
         return net
+
+    def loss(self) -> InpaintingLoss:
+        """Make the loss that the profile asks for."""
+        return make_loss(self.profile, self._features)
 
     def network(self, model: str, size: int, stage: str) -> InpaintingNet:
         """Return a trained network, from its checkpoint or, if there is none, by training it."""
@@ -362,8 +369,7 @@ class Study:
 
     @cached_property
     def _features(self) -> VGGFeatures:
-        p = self.profile
-        return VGGFeatures(p.features, p.feature_width, p.seed)
+        return perceptual_features(self.profile)
 
     def _trained_with(self, model: str, size: int, stage: str) -> dict:
         """What weights depend on; a checkpoint of other settings is not used."""
@@ -391,6 +397,19 @@ class Study:
         """This chapter's file, or else one that an earlier chapter of the run left."""
         path = self.output / kind / file
         return path if path.exists() else self.root / kind / file
+
+
+def perceptual_features(profile: Profile) -> VGGFeatures:
+    """Make the features that a profile names; raises what `VGGFeatures` does."""
+    return VGGFeatures(profile.features, profile.feature_width, profile.seed)
+
+
+def make_loss(
+    profile: Profile, features: VGGFeatures, kind: type[InpaintingLoss] = InpaintingLoss
+) -> InpaintingLoss:
+    """Make the loss, or another kind of it, as a profile asks for it."""
+    # A Gram entry falls as the width of the features, which is 1 where they are trained.
+    return kind(features, profile.feature_width, profile.features_share, profile.seed)
 
 
 def _minutes(rows: list[tuple[int, float]], began: float, steps: int) -> float:

@@ -1,0 +1,120 @@
+"""What stage 2's style weight does: 120 beside the same steps at 1, over several random seeds.
+
+Every random seed trains the partial U-Net through stage 1, and from there twice through stage 2.
+What differs between the two is the style weight alone: they see the same samples.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+from pconv_core import evaluation
+from pconv_core.study.profile import Profile, load_profile, overrides_of
+from pconv_core.study.run import STYLE_KEPT, Study
+from pconv_core.training import Preempted
+
+RANDOM_SEEDS = 5
+# The end of stage 1, and the two ways on, by the stage that trains them.
+ARMS = {"stage1": "after stage 1", STYLE_KEPT: "style weight 1", "stage2": "style weight 120"}
+_OF = ("hole_ratio", "border", "ratio")
+
+
+def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFrame:
+    """Train what is not trained yet, measure all, and write tables/pictures.csv and effect.csv.
+
+    The random seeds are the profile's and those that follow it; all are measured on the pictures
+    and masks of the first.  Cut off at any moment, the same call goes on.
+
+    Returns
+    -------
+    DataFrame
+        See `effect`.
+    """
+    first = Study(profile, results)
+    tables = []
+    for seed in range(profile.seed, profile.seed + seeds):
+        named = replace(profile, seed=seed, name=f"{profile.name}/{seed}")
+        study = Study(named, results)
+        for stage, arm in ARMS.items():
+            net = study.network("pconv", profile.size, stage)
+            fill = evaluation.network_fill(net)
+            table = evaluation.evaluate(fill, first.evaluation_set(profile.size))
+            table.insert(0, "random_seed", seed)
+            table.insert(1, "model", arm)
+            table.insert(2, "picture", range(len(table)))
+            tables.append(table)
+    pictures = pd.concat(tables, ignore_index=True)
+    pictures = pictures[pictures["ratio"] <= 0.5]
+    means = pictures.drop(columns=["picture", *_OF]).groupby(["random_seed", "model"], sort=False)
+    first.save_table(means.mean().reset_index(), "03_style_by_seed", trained=False)
+    found = effect(pictures).assign(
+        samples=profile.batch_size * (profile.stage1_steps + profile.stage2_steps),
+        features=first.features_label,
+        precision=profile.precision,
+    )
+    return first.save_table(found, "03_style_effect", trained=False)
+
+
+def effect(pictures: pd.DataFrame) -> pd.DataFrame:
+    """Style weight 120 less style weight 1, for each metric, with an interval.
+
+    Parameters
+    ----------
+    pictures : DataFrame
+        A row a picture, random seed and arm, with the columns random_seed, model and picture.
+
+    Returns
+    -------
+    DataFrame
+        For each metric: the means of both arms, difference, low, high (95 % interval), and how many
+        random seeds and pictures.  The interval is Student's, its variance the sum of that over
+        the random seeds' means and that over the pictures' means, its degrees of freedom those of
+        the random seeds, which are few.
+    """
+    metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", *_OF)]
+    keys = ["random_seed", "picture"]
+    arms = {
+        arm: pictures[pictures["model"] == arm].set_index(keys)[metrics]
+        for arm in (ARMS[STYLE_KEPT], ARMS["stage2"])
+    }
+    kept, raised = arms.values()
+    difference = raised - kept
+    by_seed = difference.groupby("random_seed").mean()
+    by_picture = difference.groupby("picture").mean()
+    seeds, count = len(by_seed), len(by_picture)
+    half = stats.t.ppf(0.975, seeds - 1) * (by_seed.var() / seeds + by_picture.var() / count) ** 0.5
+    table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})
+    mean = by_seed.mean()
+    table = table.assign(difference=mean, low=mean - half, high=mean + half)
+    table = table.assign(random_seeds=seeds, pictures=count)
+    return table.rename_axis("metric").reset_index()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code, 75 if SIGTERM came and the run was saved."""
+    parser = argparse.ArgumentParser(prog="python -m pconv_core.study.style_effect")
+    parser.add_argument("--profile", default="style")
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE")
+    parser.add_argument("--random-seeds", type=int, default=RANDOM_SEEDS, help="how many, from 2")
+    given = parser.parse_args(arguments)
+    try:
+        if given.random_seeds < 2:
+            raise ValueError(f"--random-seeds is {given.random_seeds}; it should be at least 2")
+        profile = load_profile(given.profile, overrides_of(given.set))
+        print(run(profile, Path("results"), given.random_seeds).to_string(index=False))
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        return 75
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
