@@ -224,7 +224,8 @@ class InpaintingLoss(nn.Module):
         comp = self.compose(out, image, mask)
         seen = (out, comp, image)
         if chosen is not None:
-            seen = tuple(x.index_select(0, chosen) for x in seen)
+            # Indexed, not `index_select`: that would change the memory order.
+            seen = tuple(x[chosen] for x in seen)
         f_out, f_comp, f_gt = self.three_features(*seen)
         terms = {
             "valid": self.valid(out, image, mask),

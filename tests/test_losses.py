@@ -170,7 +170,7 @@ def test_failed_download_names_the_alternatives(monkeypatch):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr(losses, "vgg16", offline)
-    with pytest.raises(RuntimeError, match=r"could not be downloaded.*no route.*'random'"):
+    with pytest.raises(RuntimeError, match=r"could not be downloaded.*no route.*'hed'"):
         VGGFeatures("imagenet")
 
 
