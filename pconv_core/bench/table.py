@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from pconv_core import hardware
-from pconv_core.bench import loading, networks
+from pconv_core.bench import loading, networks, whole_step
 from pconv_core.bench.networks import LEVELS, Cell
 from pconv_core.training import PRECISIONS
 
@@ -124,6 +124,14 @@ def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
     yield {**row, **step}, partial(networks.step_with_loss, device, pairs, **step)
     row["benchmark"] = "VGG as usual / ours"
     yield {**row, **small}, partial(networks.vgg_passes, device, pairs, **small)
+    half = {"batch": 8, "size": 128, "base_channels": 32}
+    for precision in PRECISIONS:
+        full = {**step, "precision": precision}
+        row["benchmark"] = "whole step as usual / ours"
+        yield {**row, **full}, partial(whole_step.usual_and_ours, device, pairs, **full)
+        part = {**half, "precision": precision}
+        row["benchmark"] = "features_share 1 / 0.25"
+        yield {**row, **part}, partial(whole_step.share_of_features, device, pairs, **part)
     for kind in ("strokes", "occlusion"):
         row = {"benchmark": f"masks: {kind}", "batch": 1, "size": 256}
         yield row, partial(loading.masks_per_second, kind, 256, pairs)
