@@ -60,6 +60,7 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
+$(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py files/foreign.py)
 $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,inpainting.py files/weights.py files/foreign.py shipped/pconv88.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
