@@ -70,6 +70,8 @@ class Photos(Sequence):
         Whether decoded photographs stay in memory (for the few embedded ones).
     root : Path, optional
         What the paths are relative to.
+    names : sequence of str, optional
+        What tables call the photographs; without them, by their paths within `root`.
 
     Raises
     ------
@@ -77,12 +79,19 @@ class Photos(Sequence):
         If there are none.
     """
 
-    def __init__(self, paths: Sequence, name: str, keep: bool = False, root: Path = Path()):
+    def __init__(
+        self,
+        paths: Sequence,
+        name: str,
+        keep: bool = False,
+        root: Path = Path(),
+        names: Sequence[str] | None = None,
+    ):
         if not paths:
             raise ValueError(f"{name} holds no photograph; files should end in {ENDINGS}")
         self.paths, self.name, self.root = list(paths), name, root
         self._read = lru_cache(maxsize=None)(read_photo) if keep else read_photo
-        self._shrinks = not keep
+        self._shrinks, self._names = not keep, names
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -99,11 +108,16 @@ class Photos(Sequence):
         """Path of photograph `index`."""
         return self.root / self.paths[index]
 
+    def label(self, index: int) -> str:
+        """Name of photograph `index` within its source, the same on every machine."""
+        return self._names[index] if self._names else Path(self.paths[index]).as_posix()
+
 
 def embedded(split: str) -> Photos:
     """Photographs that installed packages carry: seven to "train", two others to "test"."""
-    paths = [_package_file(entry) for entry in _EMBEDDED[split]]
-    return Photos(paths, f"embedded {split} photographs", keep=True)
+    entries = _EMBEDDED[split]
+    paths = [_package_file(entry) for entry in entries]
+    return Photos(paths, f"embedded {split} photographs", keep=True, names=entries)
 
 
 def folder(root: str | Path) -> Photos:
@@ -212,9 +226,7 @@ class Samples(Dataset):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return sample `number`: image (3, size, size) in [0, 1], mask (1, size, size)."""
-        epoch, place = divmod(number, len(self.photos))
-        index = int(_order(self.seed, epoch, len(self.photos))[place])
-        cut = random_cut(generator(self.seed, number, "crop"), self.span)
+        index, cut = self.origin(number)
         image = crop(self._read(index, self.size / cut.share), self.size, cut)
         if self.masks is not None:
             mask = self.masks.draw(self.size, generator(self.seed, number, "mask"))
@@ -222,6 +234,12 @@ class Samples(Dataset):
             border = number % 2 == 0 if self.border is None else self.border
             mask = random_mask(self.size, self.ratio, border, self.seed, number)
         return to_tensor(image), torch.from_numpy(mask)[None]
+
+    def origin(self, number: int) -> tuple[int, Cut]:
+        """Return which photograph sample `number` comes from, and the square cut from it."""
+        epoch, place = divmod(number, len(self.photos))
+        index = int(_order(self.seed, epoch, len(self.photos))[place])
+        return index, random_cut(generator(self.seed, number, "crop"), self.span)
 
     def _read(self, index: int, least: float) -> np.ndarray:
         """Read a photograph, or the next one that can be read."""
@@ -306,13 +324,21 @@ def evaluation_set(
     Every bin of `masks.BINS`, with and without border, has `per_cell` samples.  The squares cut
     from the photographs are the same at every size.
     """
+    for ratio, border, samples, numbers in evaluation_cells(photos, size, per_cell, seed, span):
+        pairs = [samples[number] for number in numbers]
+        images, masks = (torch.stack(column) for column in zip(*pairs, strict=True))
+        yield ratio, border, images, masks
+
+
+def evaluation_cells(
+    photos: Photos, size: int, per_cell: int, seed: int, span: tuple[float, float] = (0.125, 0.5)
+) -> Iterator[tuple]:
+    """Yield what `evaluation_set` is made of: (bin, border, Samples, their numbers)."""
     for i, ratio in enumerate(BINS):
         for border in (True, False):
-            samples = Samples(photos, size, seed, ratio, border, span)
             first = (2 * i + border) * per_cell
-            pairs = [samples[first + k] for k in range(per_cell)]
-            images, masks = (torch.stack(column) for column in zip(*pairs, strict=True))
-            yield ratio, border, images, masks
+            numbers = range(first, first + per_cell)
+            yield ratio, border, Samples(photos, size, seed, ratio, border, span), numbers
 
 
 @lru_cache(maxsize=4)

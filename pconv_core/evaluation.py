@@ -1,4 +1,4 @@
-"""PSNR, SSIM and L1 by hole-ratio bin, for networks and for classical baselines."""
+"""PSNR, SSIM, L1 and Lite0 distance by hole-ratio bin, for networks and classical baselines."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,10 +10,22 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from pconv_core.files import lite0
 from pconv_core.models import InpaintingNet, check_pair, composite
 
-__all__ = ["BASELINES", "by_bin", "differences", "evaluate", "metrics", "network_fill", "overall"]
+__all__ = [
+    "BASELINES",
+    "by_bin",
+    "differences",
+    "evaluate",
+    "feature_distance",
+    "lite0_distance",
+    "metrics",
+    "network_fill",
+    "overall",
+]
 
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]
@@ -22,6 +34,8 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 MAX_PSNR = 100.0
 OPENCV_RADIUS = 3
 UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
+# Pixels that go through EfficientNet-Lite0 at once: more do not stay in a processor's cache.
+LITE0_PIXELS = 2**16
 
 
 def network_fill(model: InpaintingNet) -> Fill:
@@ -89,23 +103,32 @@ BASELINES: dict[str, Fill] = {
 }
 
 
-def metrics(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def metrics(
+    result: np.ndarray, truth: np.ndarray, hole: np.ndarray | None = None
+) -> dict[str, float]:
     """Compare two pictures.
 
     Parameters
     ----------
     result, truth : ndarray of shape (H, W, 3)
         RGB in [0, 1].
+    hole : ndarray of shape (H, W) and type bool, optional
+        Where the hole is, of at least one pixel.
 
     Returns
     -------
     dict
         "psnr" in dB, at most 100; "ssim" with the Gaussian window of Wang et al. (2004); "l1",
-        the mean absolute difference in percent of the range.
+        the mean absolute difference in percent of the range.  With a hole also "psnr_hole" and
+        "l1_hole", over its pixels alone, and "ssim_hole", the mean of the SSIM map over them (the
+        windows about them see known pixels, too).
+
+    Raises
+    ------
+    ValueError
+        If the hole has no pixel.
     """
-    with np.errstate(divide="ignore"):
-        psnr = min(MAX_PSNR, peak_signal_noise_ratio(truth, result, data_range=1.0))
-    ssim = structural_similarity(
+    ssim, ssim_map = structural_similarity(
         truth,
         result,
         data_range=1.0,
@@ -113,8 +136,79 @@ def metrics(result: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,
+        full=True,
     )
-    return {"psnr": psnr, "ssim": ssim, "l1": 100 * float(np.abs(result - truth).mean())}
+    found = {"psnr": _psnr(result, truth), "ssim": ssim, "l1": _l1(result, truth)}
+    if hole is None:
+        return found
+    if not hole.any():
+        raise ValueError("the hole has no pixel; it should have at least one")
+    return {
+        **found,
+        "psnr_hole": _psnr(result[hole], truth[hole]),
+        "ssim_hole": float(ssim_map[hole].mean(dtype=np.float64)),
+        "l1_hole": _l1(result[hole], truth[hole]),
+    }
+
+
+def _psnr(result: np.ndarray, truth: np.ndarray) -> float:
+    with np.errstate(divide="ignore"):
+        return min(MAX_PSNR, peak_signal_noise_ratio(truth, result, data_range=1.0))
+
+
+def _l1(result: np.ndarray, truth: np.ndarray) -> float:
+    return 100 * float(np.abs(result - truth).mean())
+
+
+def lite0_distance(results: Tensor, truths: Tensor) -> Tensor:
+    """Perceptual distance of pictures on EfficientNet-Lite0, independent of the loss.
+
+    It is the distance of Zhang et al. (2018, arXiv 1801.03924) without their calibration, so not
+    their LPIPS, on another network: the features of the last block before each halving of the side
+    (strides 2, 4, 8, 16 and 32; see `lite0.features`) go into `feature_distance`.
+
+    Parameters
+    ----------
+    results, truths : Tensor of shape (N, 3, H, W)
+        RGB in [0, 1], H and W at least 32.
+
+    Returns
+    -------
+    Tensor of shape (N,)
+        0 for equal pictures, at most 20; lower is better.
+
+    Raises
+    ------
+    ValueError
+        If the network's weights are not installed; see `lite0.network`.
+    """
+    height, width = truths.shape[-2:]
+    count = max(1, LITE0_PIXELS // (height * width))
+    parts = [
+        feature_distance(lite0.features(a), lite0.features(b))
+        for a, b in zip(results.split(count), truths.split(count), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def feature_distance(features: list[Tensor], others: list[Tensor]) -> Tensor:
+    """Sum over stages of the mean over positions of squared differences of unit features.
+
+    With the features F of stage l of shape (C, H, W), normalised over the channels at every
+    position (Zhang et al. 2018, eq. 1 with all weights 1):
+    d = sum_l 1 / (H W) sum_hw || F / |F| - G / |G| ||^2.
+
+    Parameters
+    ----------
+    features, others : list of Tensor, each of shape (N, C, H, W)
+
+    Returns
+    -------
+    Tensor of shape (N,)
+    """
+    pairs = zip(features, others, strict=True)
+    stages = [(normalize(f) - normalize(g)).square().sum(1).mean((1, 2)) for f, g in pairs]
+    return torch.stack(stages).sum(0)
 
 
 def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
@@ -128,27 +222,46 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a picture: hole_ratio ("0.1-0.2"), border, ratio (the exact one), and psnr, ssim and
-        l1 of I_comp, then the same of I_out with the suffix "_out".
+        A row a picture: hole_ratio ("0.1-0.2"), border, ratio (the exact one); psnr, ssim, l1 and
+        lite0 (`lite0_distance`) of I_comp; psnr, ssim and l1 of its hole alone with the suffix
+        "_hole", of I_out with the suffix "_out".
     """
     rows = []
     for (lo, hi), border, images, masks in crops:
         check_pair(images, masks)
         out = fill(images, masks)
         comp = composite(out, images, masks)
+        distances = lite0_distance(comp, images).tolist()
         for k in range(len(images)):
-            truth = _picture(images[k])
-            of_out = metrics(_picture(out[k]), truth)
-            rows.append(
-                {
-                    "hole_ratio": f"{lo}-{hi}",
-                    "border": border,
-                    "ratio": 1 - masks[k].double().mean().item(),
-                    **metrics(_picture(comp[k]), truth),
-                    **{f"{name}_out": value for name, value in of_out.items()},
-                }
+            exact = {"ratio": 1 - masks[k].double().mean().item()}
+            measured = picture_row(
+                _picture(out[k]),
+                _picture(comp[k]),
+                _picture(images[k]),
+                masks[k, 0].numpy() == 0,
+                distances[k],
             )
+            rows.append({"hole_ratio": f"{lo}-{hi}", "border": border, **exact, **measured})
     return pd.DataFrame(rows)
+
+
+def picture_row(
+    out: np.ndarray, comp: np.ndarray, truth: np.ndarray, hole: np.ndarray, lite0: float
+) -> dict[str, float]:
+    """Every measure of one filled picture, named and ordered as in all tables.
+
+    Parameters
+    ----------
+    out, comp, truth : ndarray of shape (H, W, 3)
+        I_out, I_comp and I_gt, RGB in [0, 1].
+    hole : ndarray of shape (H, W) and type bool
+    lite0 : float
+        The `lite0_distance` of I_comp.
+    """
+    of_comp, of_out = metrics(comp, truth, hole), metrics(out, truth)
+    whole = {name: of_comp.pop(name) for name in of_out}
+    of_out = {f"{name}_out": value for name, value in of_out.items()}
+    return {**whole, "lite0": lite0, **of_comp, **of_out}
 
 
 def by_bin(pictures: pd.DataFrame) -> pd.DataFrame:
@@ -168,8 +281,10 @@ def _means(pictures: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return table.reset_index()
 
 
-def differences(pictures: pd.DataFrame, of: str, seed: int, resamples: int = 2000) -> pd.DataFrame:
-    """PSNR of one method over every other on the same pictures, and how sure that is.
+def differences(
+    pictures: pd.DataFrame, of: str, seed: int, metric: str = "psnr", resamples: int = 2000
+) -> pd.DataFrame:
+    """One method's measure less that of every other on the same pictures, and how sure that is.
 
     Parameters
     ----------
@@ -179,28 +294,30 @@ def differences(pictures: pd.DataFrame, of: str, seed: int, resamples: int = 200
         The method that the others are taken from.
     seed : int
         Of the bootstrap over pictures.
+    metric : str
+        Column of `pictures`: "psnr", or for instance "ssim" or "lite0", of which less is better.
 
     Returns
     -------
     DataFrame
         For every other method, a row for all pictures with a hole ratio of at most 0.5 and one for
-        each bin: difference, hole_ratio, pictures, psnr (mean difference of I_comp in dB), and low
-        and high, the ends of its 95 % interval.
+        each bin: difference, hole_ratio, pictures, the mean difference under the metric's name and
+        in its unit, and low and high, the ends of its 95 % interval.
     """
     wide = pictures.assign(number=pictures.groupby("model").cumcount())
-    psnr = wide.pivot(index="number", columns="model", values="psnr")
+    values = wide.pivot(index="number", columns="model", values=metric)
     first = wide[wide["model"] == of].set_index("number")
     parts = {UP_TO_HALF: first["ratio"] <= 0.5}
     parts.update({name: first["hole_ratio"] == name for name in first["hole_ratio"].unique()})
     rng, rows = np.random.default_rng(seed), []
     for other in pictures["model"].unique():
         for name, chosen in parts.items():
-            gap = (psnr[of] - psnr[other])[chosen].to_numpy()
+            gap = (values[of] - values[other])[chosen].to_numpy()
             if other != of:
                 means = rng.choice(gap, (resamples, len(gap))).mean(axis=1)
                 ends = np.quantile(means, [0.025, 0.975])
                 rows.append((f"{of} - {other}", name, len(gap), gap.mean(), *ends))
-    columns = ["difference", "hole_ratio", "pictures", "psnr", "low", "high"]
+    columns = ["difference", "hole_ratio", "pictures", metric, "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 

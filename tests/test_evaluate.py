@@ -8,6 +8,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from pconv_core.__main__ import main
+from pconv_core.evaluation import lite0_distance
 from pconv_core.files import checkpoints
 from pconv_core.masks import random_mask
 from pconv_core.models import build_model
@@ -65,9 +66,16 @@ def test_every_number(given):
             assert row[f"psnr{end}"] == pytest.approx(psnr, abs=1e-3)
             assert row[f"ssim{end}"] == pytest.approx(ssim, abs=1e-3)
             assert row[f"l1{end}"] == pytest.approx(100 * abs(result - truth).mean(), abs=1e-3)
+        hole, gap = mask == 0, comp - truth
+        assert row["psnr_hole"] == pytest.approx(-10 * np.log10((gap[hole] ** 2).mean()), abs=1e-3)
+        assert row["l1_hole"] == pytest.approx(100 * abs(gap[hole]).mean(), abs=1e-3)
+        assert row["ssim_hole"] < row["ssim"]
+        pair = (torch.from_numpy(x.transpose(2, 0, 1)).float()[None] for x in (comp, truth))
+        distance = lite0_distance(*pair).item()
+        assert row["lite0"] == pytest.approx(distance, abs=1e-3)
         assert row["ratio"] == pytest.approx((mask == 0).mean(), abs=1e-4)
     for bin_row, rows in ((3, [0, 1]), (4, [2]), (5, [0, 1, 2])):
-        for name in ("psnr", "ssim", "l1", "psnr_out"):
+        for name in ("psnr", "ssim", "l1", "lite0", "ssim_hole", "psnr_out"):
             mean = table[name].iloc[rows].mean()
             assert table[name].iloc[bin_row] == pytest.approx(mean, abs=1e-3)
 

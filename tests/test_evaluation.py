@@ -2,10 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from skimage.data import chelsea as cat
 
 from pconv_core import evaluation
 from pconv_core.data import embedded, evaluation_set
+from pconv_core.files import lite0
 from pconv_core.models import build_model
 from pconv_core.study.tables import published
 
@@ -44,6 +48,104 @@ def test_perfect_picture_has_a_finite_psnr():
     assert evaluation.metrics(a, a.copy()) == {"psnr": 100.0, "ssim": pytest.approx(1), "l1": 0.0}
 
 
+def test_metrics_of_the_hole_by_loops():
+    """Squares and differences pixel by pixel; SSIM of each window of 11 x 11 by its weights."""
+    rng = np.random.default_rng(1)
+    truth = rng.random((26, 24, 3))
+    result = np.clip(truth + 0.2 * rng.normal(size=truth.shape), 0, 1)
+    hole = np.zeros((26, 24), dtype=bool)
+    hole[6:11, 7:9], hole[18, 12] = True, True
+    line = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    weights = np.outer(line, line) / line.sum() ** 2
+    squares, differences, ssims = [], [], []
+    for y, x in zip(*np.nonzero(hole), strict=True):
+        for c in range(3):
+            a, b = truth[y, x, c], result[y, x, c]
+            squares.append((a - b) ** 2)
+            differences.append(abs(a - b))
+            p, q = (i[y - 5 : y + 6, x - 5 : x + 6, c] for i in (truth, result))
+            mp, mq = (weights * p).sum(), (weights * q).sum()
+            vp, vq = (weights * (p - mp) ** 2).sum(), (weights * (q - mq) ** 2).sum()
+            cov = (weights * (p - mp) * (q - mq)).sum()
+            top = (2 * mp * mq + 0.01**2) * (2 * cov + 0.03**2)
+            ssims.append(top / (mp**2 + mq**2 + 0.01**2) / (vp + vq + 0.03**2))
+    found = evaluation.metrics(result, truth, hole)
+    assert found["psnr_hole"] == pytest.approx(-10 * np.log10(np.mean(squares)))
+    assert found["l1_hole"] == pytest.approx(100 * np.mean(differences))
+    assert found["ssim_hole"] == pytest.approx(np.mean(ssims), abs=1e-6)
+    assert {k: found[k] for k in ("psnr", "ssim", "l1")} == evaluation.metrics(result, truth)
+
+
+def test_metrics_of_a_hole_that_is_everything_are_those_of_the_picture():
+    rng = np.random.default_rng(2)
+    a, b = rng.random((20, 24, 3)), rng.random((20, 24, 3))
+    found = evaluation.metrics(a, b, np.ones((20, 24), dtype=bool))
+    assert found["psnr_hole"] == found["psnr"]
+    assert found["l1_hole"] == found["l1"]
+    with pytest.raises(ValueError, match="the hole has no pixel"):
+        evaluation.metrics(a, b, np.zeros((20, 24), dtype=bool))
+
+
+@given(
+    shapes=st.lists(st.tuples(*[st.integers(1, 5)] * 3), min_size=1, max_size=3),
+    count=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=25)
+def test_feature_distance_by_a_loop_in_float64(shapes, count, seed):
+    rng = np.random.default_rng(seed)
+    pairs = [rng.normal(size=(2, count, *shape)) for shape in shapes]
+    expected = np.zeros(count)
+    for (f, g), (_, height, width) in zip(pairs, shapes, strict=True):
+        for n in range(count):
+            for y in range(height):
+                for x in range(width):
+                    p, q = f[n, :, y, x], g[n, :, y, x]
+                    gap = p / np.sqrt((p**2).sum()) - q / np.sqrt((q**2).sum())
+                    expected[n] += (gap**2).sum() / (height * width)
+    stages = [[torch.from_numpy(pair[k]) for pair in pairs] for k in (0, 1)]
+    found = evaluation.feature_distance(*stages).numpy()
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    single = [[f.float() for f in stage] for stage in stages]
+    assert evaluation.feature_distance(*single).numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_feature_distance_of_a_place_without_features_is_finite():
+    flat, some = [torch.zeros(1, 4, 2, 2)], [torch.rand(1, 4, 2, 2) + 0.1]
+    assert evaluation.feature_distance(flat, flat).tolist() == [0]
+    assert evaluation.feature_distance(flat, some).tolist() == pytest.approx([1])
+
+
+@pytest.mark.parametrize("size", [(32, 32), (45, 38), (300, 280)])
+def test_lite0_distance_is_one_of_the_pictures_it_is_given(size):
+    """0 for the same, symmetric, growing with noise; and batches do not matter."""
+    rng = torch.Generator().manual_seed(0)
+    truths = torch.from_numpy(cat()[None, : size[0], : size[1]]).permute(0, 3, 1, 2).float() / 255
+    noise = torch.randn(truths.shape, generator=rng)
+    results = torch.cat([(truths + k * noise).clamp(0, 1) for k in (0, 0.02, 0.1, 0.5)])
+    truths = truths.expand_as(results)
+    found = evaluation.lite0_distance(results, truths)
+    assert found.shape == (4,)
+    assert found.tolist() == sorted(found.tolist())
+    assert found[0] == 0 < found[1]
+    assert found[3] < 20
+    torch.testing.assert_close(evaluation.lite0_distance(truths, results), found)
+    alone = [
+        evaluation.lite0_distance(a[None], b[None]) for a, b in zip(results, truths, strict=True)
+    ]
+    torch.testing.assert_close(torch.cat(alone), found)
+
+
+def test_lite0_distance_is_the_stated_one_of_its_features():
+    a, b = (torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(k)) for k in (1, 2))
+    expected = np.zeros(2)
+    for f, g in zip(lite0.features(a), lite0.features(b), strict=True):
+        f, g = (x.double().numpy() for x in (f, g))
+        f, g = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (f, g))
+        expected += ((f - g) ** 2).sum(axis=1).mean(axis=(1, 2))
+    assert evaluation.lite0_distance(a, b).numpy() == pytest.approx(expected, rel=1e-4)
+
+
 def test_evaluate_measures_the_composite(crops):
     def grey(images, masks):
         return torch.full_like(images, 0.5)
@@ -55,6 +157,11 @@ def test_evaluate_measures_the_composite(crops):
         assert row.psnr == pytest.approx(-10 * np.log10(error), rel=1e-4)
         error = (images - 0.5).square().mean().item()
         assert row.psnr_out == pytest.approx(-10 * np.log10(error), rel=1e-4)
+        outside = [evaluation._picture(x[0]) for x in (0.5 + 0 * images, images)]
+        hole = masks[0, 0].numpy() == 0
+        assert row.psnr_hole == pytest.approx(evaluation.metrics(*outside, hole)["psnr_hole"])
+        comp = masks * images + (1 - masks) * 0.5
+        assert row.lite0 == pytest.approx(evaluation.lite0_distance(comp, images).item(), rel=1e-4)
         assert row.border == border
         assert row.ratio == pytest.approx(1 - masks.mean().item(), abs=1e-6)
 
@@ -144,6 +251,15 @@ def test_differences_by_hand():
     )
     assert table.loc["0.1-0.2", ["low", "high"]].tolist() == pytest.approx([1, 2])
     assert table.loc["0.5-0.6", ["low", "high"]].tolist() == pytest.approx([-3, -3])
+
+
+def test_differences_of_another_metric():
+    frame = {"model": ["a", "b"], "hole_ratio": "0.1-0.2", "ratio": 0.15}
+    pictures = pd.DataFrame({**frame, "psnr": [30.0, 20.0], "lite0": [0.25, 0.75]})
+    table = evaluation.differences(pictures, "a", seed=1, metric="lite0")
+    assert list(table.columns) == ["difference", "hole_ratio", "pictures", "lite0", "low", "high"]
+    assert table["lite0"].tolist() == table["low"].tolist() == [-0.5, -0.5]
+    assert evaluation.differences(pictures, "a", seed=1)["psnr"].tolist() == [10, 10]
 
 
 def test_bootstrap_interval_is_that_of_the_mean():

@@ -25,3 +25,54 @@ def test_differences_are_drawn_with_their_intervals():
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     assert ends == pytest.approx(np.array([[0.5, 2.0], [-3.0, -0.5]]))
     assert [t.get_text() for t in axis.get_xticklabels()] == ["0.01-0.1", "0.1-0.2"]
+
+
+def by_bin():
+    rows = [
+        (model, ratio, border, 30.0 - k - 5 * far, 0.1 + 0.1 * k + 0.05 * far)
+        for far, model in enumerate("ab")
+        for border in (True, False)
+        for k, ratio in enumerate(("0.01-0.1", "0.1-0.2"))
+    ]
+    return pd.DataFrame(rows, columns=["model", "hole_ratio", "border", "psnr", "lite0"])
+
+
+def test_psnr_and_lite0_distance_stand_above_each_other():
+    table = by_bin()
+    paper = pd.DataFrame({"hole_ratio": ["0.1-0.2"], "psnr_db": [28.0]})
+    figure = figures.psnr_by_bin(table, {"a": "pconv", "b": "Telea"}, paper)
+    for axis, name in zip(figure.axes, ("psnr", "psnr", "lite0", "lite0"), strict=True):
+        for line, model in zip(axis.lines, "ab", strict=False):
+            part = table[(table["model"] == model) & table["border"]]
+            assert line.get_ydata().tolist() == part[name].tolist()
+    assert "Lite0 distance" in figure.axes[2].get_ylabel()
+    assert "lower is better" in figure.axes[2].get_ylabel()
+    assert [len(axis.lines) for axis in figure.axes] == [2, 3, 2, 2]
+
+
+def test_both_differences_are_drawn():
+    rows = [("a - b", "0.01-0.1", 1.0, 0.5, 2.0)]
+    psnr = pd.DataFrame(rows, columns=["difference", "hole_ratio", "psnr", "low", "high"])
+    lite0 = psnr.rename(columns={"psnr": "lite0"}).assign(lite0=-0.2, low=-0.3, high=0.1)
+    figure = figures.psnr_differences(psnr, "a", {"b": "unet"}, lite0)
+    first, second = figure.axes
+    assert second.containers[0].lines[0].get_ydata().tolist() == [-0.2]
+    assert "PSNR" in first.get_ylabel()
+    assert "Lite0 distance (lower is better)" in second.get_ylabel()
+
+
+def test_sizes_are_drawn_by_both_measures():
+    table = pd.DataFrame({"model": "a", "evaluated_at": [96, 64]})
+    table = table.assign(psnr=[25.0, 26.0], lite0=[0.3, 0.2])
+    figure = figures.psnr_by_size(table, {"a": "pconv"})
+    assert [axis.lines[0].get_ydata().tolist() for axis in figure.axes] == [[26, 25], [0.2, 0.3]]
+
+
+@pytest.mark.parametrize("measures", [("psnr", "ssim"), ("psnr", "ssim", "lite0")])
+def test_a_departure_has_a_panel_for_each_measure_that_was_taken(measures):
+    table = pd.DataFrame({"deviation": ["faithful", "x", "y"]})
+    for name in measures:
+        table = table.assign(**{f"delta_{name}": [0, -1.0, -2.0], f"reach_{name}": 0.1})
+    figure = figures.deviation_ranking(table)
+    assert len(figure.axes) == len(measures)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["x", "y"]

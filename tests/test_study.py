@@ -190,11 +190,14 @@ def test_stage_table_is_measured_once_and_for_a_chapter_alone(study, monkeypatch
 
 def test_stage_finding():
     models = ["partial U-Net 64", "traditional U-Net 64", "mean fill"]
-    table = pd.DataFrame({"model": models, "psnr": [26.0, 25.0, 22.5]})
-    text = stage_finding(table, table.assign(psnr=[25.0, 25.5, 22.5]))
+    lite0 = [0.2, 0.3, 0.45]
+    table = pd.DataFrame({"model": models, "psnr": [26.0, 25.0, 22.5], "lite0": lite0})
+    text = stage_finding(table, table.assign(psnr=[25.0, 25.5, 22.5], lite0=[0.25, 0.29, 0.45]))
     assert "26.00 dB now, the traditional 25.00 dB" in text
     assert "+1.00 and +3.50 dB" in text
-    assert "partial U-Net 64 +1.00 dB; traditional U-Net 64 -0.50 dB" in text
+    assert "(lower is better) are 0.200, 0.300 and 0.450." in text
+    assert "partial U-Net 64 +1.00 dB and -0.050; traditional U-Net 64 -0.50 dB and +0.010" in text
+    assert "stage before" not in stage_finding(table)
 
 
 def test_parameters_of_a_notebook(tmp_path, monkeypatch):

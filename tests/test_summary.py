@@ -78,6 +78,17 @@ def test_real_photographs(results):
     assert "61 minutes" in paper
 
 
+def test_the_lite0_distance_is_told_where_it_was_measured(results):
+    results = with_photos(results)
+    networks, *_ = summary.sentences(results)
+    assert networks.endswith("that of the traditional one 0.800.")
+    path = results / "photographs/tables/psnr_overall.csv"
+    table = pd.read_csv(path)
+    table.assign(lite0=[0.1 * k for k in range(6)]).to_csv(path, index=False)
+    networks, *_ = summary.sentences(results)
+    assert networks.endswith("the Lite0 distances (lower is better) are 0.000 and 0.100.")
+
+
 def test_the_answer_in_two_sentences(results):
     text = summary.answer(with_photos(results))
     assert "the partial U-Net leads a traditional one by +1.50 dB (+1.10 to +1.90)" in text

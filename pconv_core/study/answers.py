@@ -24,14 +24,17 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
     def table(name: str, run: str = "demo") -> pd.DataFrame:
         return pd.read_csv(reference / run / "tables" / f"{name}.csv")
 
-    stages = [
-        table(n).set_index("model")["psnr"] for n in ("02_stage1", "03_stage2", "04_finetune")
-    ]
+    stages = [table(n).set_index("model") for n in ("02_stage1", "03_stage2", "04_finetune")]
     ours, unet = stages[0].index[:2]
-    moves = [after[ours] - before[ours] for before, after in pairwise(stages)]
+    first = stages[0]["psnr"]
+    moves = [
+        f"{after['psnr'][ours] - before['psnr'][ours]:+.2f} dB"
+        f"{_lite0(after - before, [ours], '{:+.3f}')} for the partial U-Net (demo)"
+        for before, after in pairwise(s.select_dtypes("number") for s in stages)
+    ]
     masks = table("01_masks_by_bin")["in_bin_of_100"]
     loss = table("06_loss_by_stage").set_index(["model", "stage"])["median_total"][ours]
-    photo = table("09_photo").set_index("model")["psnr"]
+    photo = table("09_photo").set_index("model")
     costs = table("08_deviations").query("whose == 'P-Conv'").sort_values("delta_psnr").iloc[0]
     return {
         "01_mask_generation": (
@@ -40,15 +43,16 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         ),
         "02_pretrain_stage1": (
             "What is learned with little style loss?",
-            f"partial {stages[0][ours]:.2f} dB, traditional {stages[0][unet]:.2f} dB (demo)",
+            f"partial {first[ours]:.2f} dB, traditional {first[unet]:.2f} dB"
+            f"{_lite0(stages[0], [ours, unet])} (demo)",
         ),
         "03_pretrain_stage2": (
             "What does the full style weight change?",
-            f"{moves[0]:+.2f} dB for the partial U-Net (demo)",
+            moves[0],
         ),
         "04_finetune_coco": (
             "What does fine-tuning with a frozen encoder norm bring?",
-            f"{moves[1]:+.2f} dB for the partial U-Net (demo)",
+            moves[1],
         ),
         "05_size_study_224_vs_256": ("Must the size be a power of two?", _sizes(table)),
         "06_loss_curves": (
@@ -63,11 +67,20 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         ),
         "09_inpaint_a_photo": (
             "What becomes of a whole photograph?",
-            f"the shipped weights repair it at {photo['shipped weights']:.2f} dB, "
-            f"Telea's method at {photo['Telea']:.2f} dB; known pixels stay bit for bit",
+            f"the shipped weights repair it at {photo['psnr']['shipped weights']:.2f} dB, "
+            f"Telea's method at {photo['psnr']['Telea']:.2f} dB"
+            f"{_lite0(photo, ['shipped weights', 'Telea'])}; known pixels stay bit for bit",
         ),
         "10_benchmarks": ("What does a mask cost?", _price(reference)),
     }
+
+
+def _lite0(table: pd.DataFrame, models: list[str], form: str = "{:.3f}") -> str:
+    """Lite0 distances of models, which tables of older runs lack."""
+    if "lite0" not in table:
+        return ""
+    listed = " and ".join(form.format(table["lite0"][model]) for model in models)
+    return f", Lite0 distance {listed}"
 
 
 def _sizes(table) -> str:
@@ -85,9 +98,11 @@ def _winner(table) -> str:
     size = load_profile(PHOTOS).size
     pair = f"{label('pconv', size)} - {label('unet', size)}"
     row = table("psnr_differences", PHOTOS).set_index(["difference", "hole_ratio"]).loc[pair]
+    overall = table("psnr_overall", PHOTOS).set_index("model")
+    distances = _lite0(overall, [label("pconv", size), label("unet", size)])
     return (
         f"the partial U-Net, by {row.loc[UP_TO_HALF, 'psnr']:+.2f} dB over the traditional one "
-        f"(photographs); lowest in a bin {row['psnr'].min():+.2f} dB"
+        f"(photographs); lowest in a bin {row['psnr'].min():+.2f} dB{distances}"
     )
 
 

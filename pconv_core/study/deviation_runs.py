@@ -33,7 +33,7 @@ from pconv_core.training import Stage, train
 LONGEST_PERIOD = 8
 LUMA = (0.299, 0.587, 0.114)
 # What is compared; see `measure`.
-MEASURES = ("psnr", "ssim", "excess", "peak")
+MEASURES = ("psnr", "ssim", "lite0", "excess", "peak")
 
 
 def build(study: Study, deviation: Deviation) -> InpaintingNet:
@@ -92,22 +92,25 @@ def with_batch_statistics(net: InpaintingNet) -> evaluation.Fill:
 
 
 def measure(study: Study, net: InpaintingNet, deviation: Deviation) -> dict[str, float]:
-    """PSNR and SSIM up to a hole ratio of 0.5, and the periodicity of what fills the holes.
+    """PSNR, SSIM and Lite0 distance up to a hole ratio of 0.5, and how periodic the fillings are.
 
     Returns
     -------
     dict
-        psnr in dB and ssim, of I_comp or, if the deviation says so, of I_out; excess and peak in
-        dB, see `periodicity`.
+        psnr in dB, ssim and lite0, of I_comp or, if the deviation says so, of I_out; excess and
+        peak in dB, see `periodicity`.
     """
     fill = filler(net, deviation)
     crops = list(study.evaluation_set(study.profile.size))
     table = evaluation.evaluate(fill, iter(crops))
-    table = table[table["ratio"] <= 0.5]
-    end = "_out" if deviation.on_out else ""
-    means = {name: float(table[name + end].mean()) for name in ("psnr", "ssim")}
     images, masks = (torch.cat([crop[k] for crop in crops]) for k in (2, 3))
-    return {**means, **periodicity(composite(fill(images, masks), images, masks), images, masks)}
+    out = fill(images, masks)
+    end = "_out" if deviation.on_out else ""
+    if deviation.on_out:
+        table["lite0_out"] = evaluation.lite0_distance(out, images)
+    up_to_half = table[table["ratio"] <= 0.5]
+    means = {name: float(up_to_half[name + end].mean()) for name in ("psnr", "ssim", "lite0")}
+    return {**means, **periodicity(composite(out, images, masks), images, masks)}
 
 
 def periodicity(comp: Tensor, images: Tensor, masks: Tensor) -> dict[str, float]:
@@ -168,19 +171,20 @@ def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row a deviation: whose it is, seeds (of which something could be measured), the mean of
-        each of `MEASURES`, and for each the mean difference (delta_...), the half width of its
-        95 % interval by Student's t (reach_...) and its standard deviation (spread_...), which are
-        empty with one seed.
+        each of `MEASURES` that the rows have, and for each the mean difference (delta_...), the
+        half width of its 95 % interval by Student's t (reach_...) and its standard deviation
+        (spread_...), which are empty with one seed.
     """
     names = rows["deviation"].unique()
-    wide = rows.pivot(index="seed", columns="deviation", values=list(MEASURES))
+    measures = [name for name in MEASURES if name in rows]
+    wide = rows.pivot(index="seed", columns="deviation", values=measures)
     counts = wide["psnr"][names].count().to_numpy()
     whose = {d.name: d.whose for d in DEVIATIONS}
     columns = {"deviation": names, "whose": [whose.get(n, "") for n in names], "seeds": counts}
     table = pd.DataFrame(columns)
-    for name in MEASURES:
+    for name in measures:
         table[name] = wide[name][names].mean().to_numpy()
-    for name in MEASURES:
+    for name in measures:
         delta = wide[name][names].sub(wide[name][names[0]], axis=0)
         count, spread = delta.count().to_numpy(), delta.std().to_numpy()
         table[f"delta_{name}"] = delta.mean().to_numpy()

@@ -14,6 +14,11 @@ from pconv_core.models import composite
 PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
 MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
 
+# Axes of the measures that figures show beside each other.
+MEASURE_LABELS = {
+    "psnr": r"PSNR of $I_{comp}$ in dB",
+    "lite0": "Lite0 distance\n(lower is better)",
+}
 STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
 TERM_LABELS = {
     "valid": r"valid  $L_{valid}$",
@@ -141,7 +146,7 @@ def loss_terms(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
 
 
 def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataFrame) -> Figure:
-    """PSNR of I_comp against hole ratio, without and with border, and the paper's figures.
+    """PSNR and Lite0 distance of I_comp against hole ratio, without and with border.
 
     Parameters
     ----------
@@ -151,84 +156,99 @@ def psnr_by_bin(table: pd.DataFrame, styles: dict[str, str], reference: pd.DataF
         Published rows (hole_ratio, psnr_db) of the paper, with border.
     """
     bins = list(dict.fromkeys(table["hole_ratio"]))
-    with page(3.8, 1, 2, sharey=True) as (figure, axes):
-        for axis, border in zip(axes, (False, True), strict=True):
-            for model, key in styles.items():
-                part = table[(table["model"] == model) & (table["border"] == border)]
-                at = [bins.index(b) for b in part["hole_ratio"]]
-                axis.plot(at, part["psnr"], **_line(model, key))
-            if border:
-                at = [bins.index(b) for b in reference["hole_ratio"]]
-                axis.plot(at, reference["psnr_db"], "*", **PAPER)
-            axis.set_xticks(range(len(bins)), bins)
-            kind = "may touch the border" if border else "stay clear of the border"
-            axis.set(xlabel="hole-to-image ratio", title=f"holes {kind}")
-        axes[1].plot([], [], "*", **PAPER, label="paper, Places2, 512 px")
-        axes[0].set_ylabel(r"PSNR of $I_{comp}$ in dB")
-        handles, labels = axes[1].get_legend_handles_labels()
+    rows = len(MEASURE_LABELS)
+    with page(6.4, rows, 2, sharex=True, sharey="row") as (figure, axes):
+        for line, name in zip(axes, MEASURE_LABELS, strict=True):
+            for axis, border in zip(line, (False, True), strict=True):
+                for model, key in styles.items():
+                    part = table[(table["model"] == model) & (table["border"] == border)]
+                    at = [bins.index(b) for b in part["hole_ratio"]]
+                    axis.plot(at, part[name], **_line(model, key))
+                axis.set_xticks(range(len(bins)), bins)
+            line[0].set_ylabel(MEASURE_LABELS[name])
+        at = [bins.index(b) for b in reference["hole_ratio"]]
+        axes[0, 1].plot(at, reference["psnr_db"], "*", **PAPER, label="paper, Places2, 512 px")
+        for axis, kind in zip(axes[0], ("stay clear of", "may touch"), strict=True):
+            axis.set_title(f"holes {kind} the border")
+        for axis in axes[-1]:
+            axis.set_xlabel("hole-to-image ratio")
+        handles, labels = axes[0, 1].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
-def psnr_differences(gaps: pd.DataFrame, of: str, styles: dict[str, str]) -> Figure:
-    """PSNR of one method over others against hole ratio, with 95 % intervals.
+def psnr_differences(
+    gaps: pd.DataFrame, of: str, styles: dict[str, str], lite0: pd.DataFrame | None = None
+) -> Figure:
+    """PSNR and Lite0 distance of one method less those of others, with 95 % intervals.
 
     Parameters
     ----------
-    gaps : DataFrame
-        As `evaluation.differences` returns it.
+    gaps, lite0 : DataFrame
+        As `evaluation.differences` returns them, of PSNR and of the Lite0 distance; without the
+        latter the figure has one panel.
     of : str
         The method that the others are taken from.
     """
-    gaps = gaps[gaps["hole_ratio"] != UP_TO_HALF]
-    bins = list(dict.fromkeys(gaps["hole_ratio"]))
-    with page(3.8) as (figure, axis):
-        axis.axhline(0, color="black", linewidth=1, linestyle=":")
-        for number, (model, key) in enumerate(styles.items()):
-            part = gaps[gaps["difference"] == f"{of} - {model}"].set_index("hole_ratio").loc[bins]
-            aside = 0.05 * (number - (len(styles) - 1) / 2)  # or the intervals hide each other
-            axis.errorbar(
-                np.arange(len(bins)) + aside,
-                part["psnr"],
-                yerr=[part["psnr"] - part["low"], part["high"] - part["psnr"]],
-                capsize=3,
-                **_line(model, key),
-            )
-        axis.set_xticks(range(len(bins)), bins)
-        axis.set(xlabel="hole-to-image ratio", ylabel=f"PSNR of {of}\nover the others in dB")
-        figure.legend(loc="outside lower center", ncols=3)
+    panels = {"psnr": gaps} if lite0 is None else {"psnr": gaps, "lite0": lite0}
+    labels = {"psnr": "PSNR in dB", "lite0": "Lite0 distance (lower is better)"}
+    with page(3.8, 1, len(panels), squeeze=False) as (figure, (axes,)):
+        for axis, (name, table) in zip(axes, panels.items(), strict=True):
+            _intervals(axis, table, name, of, styles)
+            axis.set_ylabel(f"{labels[name]},\n{of} less the others")
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
 
-def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
-    """PSNR of I_comp against the size it is evaluated at, a line a network."""
-    with page(3.2) as (figure, axis):
-        for model, key in styles.items():
-            part = table[table["model"] == model].sort_values("evaluated_at")
-            axis.plot(part["evaluated_at"], part["psnr"], **_line(model, key))
-        axis.set_xticks(sorted(table["evaluated_at"].unique()))
-        axis.set(
-            xlabel="side of the evaluated crop in pixels",
-            ylabel=r"PSNR of $I_{comp}$ in dB" "\n" "(hole ratios up to 0.5)",
+def _intervals(axis, gaps: pd.DataFrame, name: str, of: str, styles: dict[str, str]) -> None:
+    """Draw the differences of a measure against hole ratio, a line a method."""
+    gaps = gaps[gaps["hole_ratio"] != UP_TO_HALF]
+    bins = list(dict.fromkeys(gaps["hole_ratio"]))
+    axis.axhline(0, color="black", linewidth=1, linestyle=":")
+    for number, (model, key) in enumerate(styles.items()):
+        part = gaps[gaps["difference"] == f"{of} - {model}"].set_index("hole_ratio").loc[bins]
+        aside = 0.05 * (number - (len(styles) - 1) / 2)  # or the intervals hide each other
+        axis.errorbar(
+            np.arange(len(bins)) + aside,
+            part[name],
+            yerr=[part[name] - part["low"], part["high"] - part[name]],
+            capsize=3,
+            **_line(model, key),
         )
-        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.set_xticks(range(len(bins)), bins)
+    axis.set_xlabel("hole-to-image ratio")
+
+
+def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
+    """PSNR and Lite0 distance of I_comp against the size of evaluation, a line a network."""
+    with page(3.6, 1, len(MEASURE_LABELS)) as (figure, axes):
+        for axis, (name, label) in zip(axes, MEASURE_LABELS.items(), strict=True):
+            for model, key in styles.items():
+                part = table[table["model"] == model].sort_values("evaluated_at")
+                axis.plot(part["evaluated_at"], part[name], **_line(model, key))
+            axis.set_xticks(sorted(table["evaluated_at"].unique()))
+            axis.set(xlabel="side of the evaluated crop in pixels", ylabel=label)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
 def deviation_ranking(table: pd.DataFrame) -> Figure:
-    """What each departure costs in PSNR and SSIM, the dearest on top, with 95 % intervals."""
+    """What each departure costs by each measure, the dearest on top, with 95 % intervals."""
     ranked = table.iloc[1:].sort_values("delta_psnr", ascending=False)
     rows = range(len(ranked))
-    panels = {
-        "psnr": "PSNR, difference to the faithful run in dB",
-        "ssim": "SSIM, difference to the faithful run",
-    }
-    with page(4.6, 1, 2, sharey=True, width_ratios=[3, 2]) as (figure, axes):
+    labels = {"psnr": "PSNR in dB", "ssim": "SSIM", "lite0": "Lite0 distance\n(lower is better)"}
+    # The Lite0 distance was not measured in older runs.
+    panels = {name: label for name, label in labels.items() if f"delta_{name}" in table}
+    ratios = [3, *[2] * (len(panels) - 1)]
+    with page(4.6, 1, len(panels), sharey=True, width_ratios=ratios) as (figure, axes):
         for axis, (name, label) in zip(axes, panels.items(), strict=True):
             delta, reach = ranked[f"delta_{name}"], ranked[f"reach_{name}"]
             axis.errorbar(delta, rows, xerr=reach, fmt="o", color=COLOURS["pconv"], capsize=3)
             axis.axvline(0, color="#666666", linewidth=0.8, linestyle=":")
             axis.set(xlabel=label)
+        figure.supxlabel("difference to the faithful run", fontsize=10)
         axes[0].set_yticks(rows, ranked["deviation"])
     return figure
 

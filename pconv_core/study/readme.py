@@ -91,11 +91,11 @@ def _core() -> str:
 
 def _demo(tables: Path) -> str:
     table = pd.read_csv(tables / "psnr_overall.csv")
-    heads = ["method", "PSNR in dB", "SSIM", "L1 in %", "PSNR of I_out in dB"]
+    heads = ["method", "PSNR in dB", "SSIM", "L1 in %", *_lite0_head(table), "PSNR of I_out in dB"]
     rows = []
     for row in table.itertuples():
-        numbers = f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.l1:.2f}", f"{row.psnr_out:.2f}"
-        rows.append([row.model, *numbers, _features(row)])
+        numbers = f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.l1:.2f}"
+        rows.append([row.model, *numbers, *_lite0(row), f"{row.psnr_out:.2f}", _features(row)])
     return _table([*heads, "perceptual features"], rows)
 
 
@@ -107,8 +107,9 @@ def _photographs(tables: Path) -> str:
     rows = []
     for row in overall.itertuples():
         cells = [f"{by_bin[row.model, ratio]:.2f}" for ratio in bins]
-        rows.append([row.model, f"{row.psnr:.2f}", *cells, f"{row.ssim:.3f}", _features(row)])
-    heads = ["method", "up to 0.5", *bins, "SSIM", "perceptual features"]
+        numbers = f"{row.ssim:.3f}", *_lite0(row)
+        rows.append([row.model, f"{row.psnr:.2f}", *cells, *numbers, _features(row)])
+    heads = ["method", "up to 0.5", *bins, "SSIM", *_lite0_head(overall), "perceptual features"]
     facts = (
         f"Each network saw {overall['samples'][0]:,} samples; their trainings, some of them side "
         f"by side, add up to {overall['minutes'][0]:.0f} minutes on {overall['hardware'][0]}. "
@@ -116,6 +117,15 @@ def _photographs(tables: Path) -> str:
         "narrower by the factor, gives the loss its features."
     )
     return _table(heads, rows) + "\n\n" + textwrap.fill(facts, 100)
+
+
+def _lite0_head(table: pd.DataFrame) -> list[str]:
+    """Head of the column of Lite0 distances, which tables of older runs lack."""
+    return ["Lite0 distance (lower is better)"] if "lite0" in table else []
+
+
+def _lite0(row) -> list[str]:
+    return [f"{row.lite0:.3f}"] if hasattr(row, "lite0") else []
 
 
 def _features(row) -> str:

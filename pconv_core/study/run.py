@@ -121,11 +121,11 @@ class Study:
 
     def evaluation_set(self, size: int):
         """The evaluation set at a size; the same squares of the photographs at every size."""
-        p = self.profile
-        photos = data.open_photos(p.test_photos, "test")
-        return data.evaluation_set(
-            photos, size, p.test_per_cell, p.seed + TEST_SEED_OFFSET, self._span
-        )
+        return data.evaluation_set(*self._test_set(size))
+
+    def evaluation_cells(self, size: int):
+        """What the evaluation set at a size is made of; see `data.evaluation_cells`."""
+        return data.evaluation_cells(*self._test_set(size))
 
     def examples(self, size: int, count: int = 5):
         """`count` test crops to look at, one from each of the first bins: images, masks."""
@@ -362,6 +362,11 @@ class Study:
     def switches(self) -> Switches:
         """How the profile has its arithmetic carried out."""
         return Switches(**{f.name: getattr(self.profile, f.name) for f in fields(Switches)})
+
+    def _test_set(self, size: int) -> tuple:
+        p = self.profile
+        photos = data.open_photos(p.test_photos, "test")
+        return photos, size, p.test_per_cell, p.seed + TEST_SEED_OFFSET, self._span
 
     @property
     def _span(self) -> tuple[float, float]:

@@ -81,8 +81,17 @@ def _networks(overall: pd.DataFrame, gaps: pd.DataFrame, size: int) -> str:
         f"reaches {overall.loc[ours, 'psnr']:.2f} dB: {_margin(unet)} against the traditional "
         f"U-Net and {_margin(conv)} against itself with plain convolutions (intervals: 95 % over "
         f"the crops, one training each); its SSIM is {overall.loc[ours, 'ssim']:.3f}, that of the "
-        f"traditional one {overall.loc[label('unet', size), 'ssim']:.3f}."
+        f"traditional one {overall.loc[label('unet', size), 'ssim']:.3f}"
+        f"{_distances(overall, ours, label('unet', size))}."
     )
+
+
+def _distances(overall: pd.DataFrame, ours: str, unet: str) -> str:
+    """Lite0 distances of two networks, which tables of older runs lack."""
+    if "lite0" not in overall:
+        return ""
+    own, other = overall.loc[[ours, unet], "lite0"]
+    return f"; the Lite0 distances (lower is better) are {own:.3f} and {other:.3f}"
 
 
 def _margin(row: pd.Series) -> str:
