@@ -291,7 +291,9 @@ def batches(
     starts = [(step * count + rank) * batch_size for step in range(first, last)]
     numbers = [start + k for start in starts for k in range(batch_size)]
     try:
-        yield from DataLoader(samples, batch_size, sampler=numbers, num_workers=workers)
+        yield from DataLoader(
+            samples, batch_size, sampler=numbers, num_workers=workers, worker_init_fn=_one_thread
+        )
     except ValueError as error:
         # A loader process wraps the message in its traceback; its last line is the message.
         last_line = str(error).strip().splitlines()[-1]
@@ -313,6 +315,12 @@ def evaluation_set(
             pairs = [samples[first + k] for k in range(per_cell)]
             images, masks = (torch.stack(column) for column in zip(*pairs, strict=True))
             yield ratio, border, images, masks
+
+
+def _one_thread(_: int) -> None:
+    """Begin a loader process, of which there are several, beside the training's threads."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 @lru_cache(maxsize=4)
