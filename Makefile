@@ -23,6 +23,8 @@ ifneq ($(PROFILE),demo)
 NAMES   := $(filter-out 08_deviations,$(NAMES))
 endif
 SCRATCH := $(CURDIR)/.scratch/nbval
+# As pconv_core sets it, for what imports torch before: waiting threads sleep.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
 .PHONY: help install all settings notebooks deviations report bench stress test lint unit nbval lab clean distclean

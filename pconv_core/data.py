@@ -309,7 +309,9 @@ def batches(
     starts = [(step * count + rank) * batch_size for step in range(first, last)]
     numbers = [start + k for start in starts for k in range(batch_size)]
     try:
-        yield from DataLoader(samples, batch_size, sampler=numbers, num_workers=workers)
+        yield from DataLoader(
+            samples, batch_size, sampler=numbers, num_workers=workers, worker_init_fn=_one_thread
+        )
     except ValueError as error:
         # A loader process wraps the message in its traceback; its last line is the message.
         last_line = str(error).strip().splitlines()[-1]
@@ -339,6 +341,12 @@ def evaluation_cells(
             first = (2 * i + border) * per_cell
             numbers = range(first, first + per_cell)
             yield ratio, border, Samples(photos, size, seed, ratio, border, span), numbers
+
+
+def _one_thread(_: int) -> None:
+    """Begin a loader process, of which there are several, beside the training's threads."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""What this runs on: the device, and its name in words."""
+"""What this runs on: the device, its name in words, and the precision that it is quick in."""
 
 import os
 import platform
@@ -6,6 +6,10 @@ import re
 from pathlib import Path
 
 import torch
+
+# Instructions of a processor that multiply bfloat16, by torch's names for them.  Elsewhere it is
+# computed in float32 between conversions, and takes several times as long as float32.
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 def device(wanted: str = "auto") -> torch.device:
@@ -18,13 +22,40 @@ def device(wanted: str = "auto") -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
-def describe(device: torch.device) -> str:
-    """Say what was measured on: processor or GPU, threads, torch."""
+def precision(wanted: str, device: torch.device) -> str:
+    """Choose a precision: "auto" is bfloat16 where the device computes in it, or else float32.
+
+    Parameters
+    ----------
+    wanted : str
+        "auto", or a precision, which is returned as it is.
+    device : torch.device
+        A GPU is asked for arithmetic of its own, not emulated; a processor for any of
+        `BFLOAT16_INSTRUCTIONS`.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = any(_instructions().get(name) for name in BFLOAT16_INSTRUCTIONS)
+    return "bfloat16" if has else "float32"
+
+
+def _instructions() -> dict[str, object]:
+    """What the processor can do, by torch's names; nothing if torch is too old to say."""
+    return dict(getattr(torch.cpu, "get_capabilities", dict)())
+
+
+def describe(device: torch.device, precision_wanted: str = "float32") -> str:
+    """Say what was measured on: processor or GPU, threads, precision if not float32, torch."""
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
         threads = torch.get_num_threads()
         hardware = f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
+    if precision_wanted != "float32":
+        hardware += f", {precision(precision_wanted, device)}"
     return f"{hardware}, torch {torch.__version__.partition('+')[0]}"
 
 

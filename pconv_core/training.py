@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pconv_core import distributed
+from pconv_core import distributed, hardware
 from pconv_core.data import Samples, batches
 from pconv_core.files import checkpoints
 from pconv_core.files.writing import whole
@@ -23,6 +23,7 @@ from pconv_core.models import InpaintingNet
 __all__ = ["Keeper", "Preempted", "Stage", "Switches", "make_objective", "train"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISION_CHOICES = (*PRECISIONS, "auto")
 
 
 class Preempted(Exception):
@@ -46,7 +47,7 @@ class Switches:
     """How the same arithmetic is carried out; each changes results within rounding only."""
 
     channels_last: bool = True  # memory order (N, H, W, C), that of most convolution kernels
-    precision: str = "float32"  # or "bfloat16": autocast of convolutions and what is between
+    precision: str = "float32"  # or "bfloat16", autocast of convolutions; or "auto"
     compiled: bool = False  # torch.compile: slower to start, needs a C++ compiler
     fused_adam: bool = False  # all weights updated in one kernel
     accumulate: int = 1  # parts of a batch, one by one: less memory, batch norm sees the parts
@@ -211,20 +212,20 @@ def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -
     ValueError
         If the precision is unknown.
     """
-    if switches.precision not in PRECISIONS:
-        raise ValueError(
-            f"precision is {switches.precision!r}; it should be one of {', '.join(PRECISIONS)}"
-        )
+    if switches.precision not in PRECISION_CHOICES:
+        choices = ", ".join(PRECISION_CHOICES)
+        raise ValueError(f"precision is {switches.precision!r}; it should be one of {choices}")
+    precision = hardware.precision(switches.precision, next(model.parameters()).device)
     order = torch.channels_last if switches.channels_last else torch.contiguous_format
     model.to(memory_format=order)
     loss.to(memory_format=order)
     # Only now: the memory order of the weights decides that in which gradients are exchanged.
     model = distributed.wrap(model)
-    low = switches.precision != "float32"
+    low = precision != "float32"
 
     def objective(image, mask, chosen=None):
         image = image.contiguous(memory_format=order)
-        with torch.autocast(image.device.type, PRECISIONS[switches.precision], enabled=low):
+        with torch.autocast(image.device.type, PRECISIONS[precision], enabled=low):
             return loss(model(image, mask), image, mask, chosen)
 
     return torch.compile(objective) if switches.compiled else objective

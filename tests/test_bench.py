@@ -4,7 +4,7 @@ import torch
 
 from pconv_core import hardware
 from pconv_core.__main__ import main
-from pconv_core.bench import figures, loading, networks, time_shares, timing
+from pconv_core.bench import figures, loading, networks, side_by_side, time_shares, timing
 from pconv_core.bench import table as bench
 
 CPU = torch.device("cpu")
@@ -44,6 +44,27 @@ def test_small_measures():
     assert networks.vgg_passes(CPU, 1, 1, 32)["ratio"] > 0
     row = loading.loading(64, 1)
     assert row["images_per_second"] == pytest.approx(1 / row["reference_seconds"])
+
+
+def test_trainings_at_once_and_alone_take_turns(monkeypatch):
+    asked = []
+
+    def trainings(count, threads, policy):
+        asked.append(count)
+        assert (threads, policy) == (1, "PASSIVE")
+        return [0.1] if count == 1 else [0.11, 0.125]
+
+    monkeypatch.setattr(side_by_side, "_trainings", trainings)
+    row = side_by_side.side_by_side(3)
+    assert asked == [1, 2, 2, 1, 1, 2]
+    assert row["ratio"] == row["ratio_high"] == pytest.approx(1.25)
+    assert row["reference_seconds"] == pytest.approx(0.1)
+
+
+def test_each_training_tells_its_step():
+    first, second = side_by_side._trainings(2, 1, "PASSIVE")
+    assert first > 0
+    assert second > 0
 
 
 def test_the_list_has_every_cell_once():

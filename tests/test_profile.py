@@ -42,7 +42,10 @@ def test_the_others_name_only_what_differs(name):
         ({"conv_unet": 1}, "setting conv_unet is 1; it should be of type bool"),
         ({"crop_largest": 1.5}, "at most 1"),
         ({"recipe": "mine"}, "recipe is 'mine'; it should be one of P-Conv, paper"),
-        ({"precision": "float8"}, "precision is 'float8'"),
+        (
+            {"precision": "float8"},
+            "precision is 'float8'; it should be one of float32, bfloat16, auto",
+        ),
         ({"test_photos": "d", "finetune_photos": "d"}, "test_photos is 'd', which is trained on"),
         ({"sise": 64}, "no setting is named 'sise'; did you mean 'size'"),
         ({"name": "reference"}, "the run is named 'reference'"),

@@ -168,5 +168,7 @@ def test_switches_agree_with_plain_float32(switches, of_terms, of_gradient):
 
 def test_unknown_precision():
     net, loss = build_model("pconv", 64, 4, 0), InpaintingLoss(VGGFeatures("random", 0.0625))
-    with pytest.raises(ValueError, match="precision is 'float8'; it should be one of float32"):
+    with pytest.raises(
+        ValueError, match="precision is 'float8'; it should be one of float32, bfloat16, auto"
+    ):
         make_objective(net, loss, Switches(precision="float8"))

@@ -16,11 +16,14 @@ import torch
 from tqdm import tqdm
 
 from pconv_core import hardware
-from pconv_core.bench import loading, networks, whole_step
+from pconv_core.bench import loading, networks, side_by_side, whole_step
 from pconv_core.bench.networks import LEVELS, Cell
 from pconv_core.training import PRECISIONS
 
 PAIRS = 7
+# Two trainings at once: threads of each, and how these wait; the second is how it would be if
+# pconv_core did not set that.
+SIDE_BY_SIDE = (("one thread each", 1, "PASSIVE"), ("two each, spinning", 2, "ACTIVE"))
 _MEASURED = ("seconds", "seconds_low", "seconds_high", "reference_seconds", "ratio", "ratio_low")
 _MEASURED += ("ratio_high", "pairs", "memory_mib", "reference_memory_mib", "images_per_second")
 _MEASURED += ("note",)
@@ -143,3 +146,8 @@ def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
         row = {**step, "benchmark": "one photograph", "phase": "inference"}
         row |= {"batch": 1, "size": size}
         yield row, partial(networks.one_photograph, device, size, pairs)
+    if device.type == "cpu":
+        row = {"phase": "training", **side_by_side.SETTINGS}
+        for name, *how in SIDE_BY_SIDE:
+            row["benchmark"] = f"two trainings at once / alone: {name}"
+            yield dict(row), partial(side_by_side.side_by_side, min(pairs, 3), *how)

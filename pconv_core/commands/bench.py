@@ -1,7 +1,8 @@
 """Measure what the mask costs, and how fast everything else is.
 
-Time the networks, the loss, the masks and the loading on this machine (the GPU, if there is one)
-and write MACHINE.csv, MACHINE.png, and steps/MACHINE.csv, the profile of a training step.
+Time the networks, the loss, the masks and the loading on this machine (the GPU, if there is one),
+on a processor two trainings at once too, and write MACHINE.csv, MACHINE.png, and
+steps/MACHINE.csv, the profile of a training step.
 """
 
 from pathlib import Path

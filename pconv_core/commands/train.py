@@ -14,7 +14,7 @@ from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import MODELS, build_model
 from pconv_core.study.preview import Preview
 from pconv_core.study.profile import load_profile
-from pconv_core.training import PRECISIONS, Keeper, Stage, Switches, train
+from pconv_core.training import PRECISION_CHOICES, Keeper, Stage, Switches, train
 
 # What decides the weights, so that a run is not gone on with by mistake as another.
 _DECIDING = ("images", "masks", "model", "size", "base_channels", "batch_size", "learning_rate")
@@ -53,7 +53,8 @@ def add(command) -> None:
     preview = "a picture of five samples as the network fills them, renewed with the record"
     option("--preview", type=Path, metavar="FILE.png", help=preview)
     option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two saves")
-    option("--precision", choices=PRECISIONS)
+    quick = "auto: bfloat16 where the processor or GPU has instructions for it"
+    option("--precision", choices=PRECISION_CHOICES, help=quick)
     option("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     option("--accumulate", type=int, default=1, help="do a batch in so many parts")
     option("--workers", type=int, default=1, help="loader processes (default 1)")

@@ -14,7 +14,7 @@ import yaml
 _FOLDER = files("pconv_core.study") / "profiles"
 _CHOICES = {
     "recipe": ("P-Conv", "paper"),
-    "precision": ("float32", "bfloat16"),
+    "precision": ("float32", "bfloat16", "auto"),
     "device": ("cpu", "auto"),
     "compare_with": ("reference", "itself"),
 }

@@ -215,7 +215,8 @@ class Study:
             write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
             if p.name_hardware:
                 minutes = _minutes(rows, began, self.stage(stage).steps)
-                row = {"hardware": hardware.describe(self.device), "minutes": minutes}
+                name = hardware.describe(self.device, p.precision)
+                row = {"hardware": name, "minutes": minutes}
                 path = self._new("logs", f"{model}{size}_{stage}_time.csv")
                 pd.DataFrame([row]).to_csv(path, index=False, float_format="%.3f")
             settings = self._trained_with(model, size, stage)
