@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pconv_core.files.listing import photographs
 from pconv_core.files.pictures import ENDINGS, read_hole, read_photo
-from pconv_core.masks import BINS, random_mask
+from pconv_core.masks import BINS, KINDS, random_mask
 from pconv_core.masks.seeding import generator
 
 __all__ = ["MaskFolder", "Photos", "Samples", "batches", "evaluation_set", "open_photos"]
@@ -203,7 +203,9 @@ class Samples(Dataset):
     span : (smallest, largest)
         Side of the square in short sides of the photograph, at most 1.
     masks : MaskFolder, optional
-        Masks to take instead of drawing them; `ratio` and `border` then mean nothing.
+        Masks to take instead of drawing them; `ratio`, `border` and `kind` then mean nothing.
+    kind : {"occlusion", "strokes"}
+        Of mask; see `masks.random_mask`.
     unreadable : Path, optional
         File that lists the photographs that cannot be read.  The next one takes the place of such
         a one; more than 1 % of them are an error.  Without the file, the first one is.
@@ -218,8 +220,10 @@ class Samples(Dataset):
         border: bool | None = None,
         span: tuple[float, float] = (0.125, 0.5),
         masks: MaskFolder | None = None,
+        kind: str = KINDS[0],
         unreadable: Path | None = None,
     ):
+        self.kind = kind
         self.masks, self.unreadable = masks, unreadable
         self.photos, self.size, self.seed = photos, size, seed
         self.ratio, self.border, self.span = ratio, border, span
@@ -232,7 +236,7 @@ class Samples(Dataset):
             mask = self.masks.draw(self.size, generator(self.seed, number, "mask"))
         else:
             border = number % 2 == 0 if self.border is None else self.border
-            mask = random_mask(self.size, self.ratio, border, self.seed, number)
+            mask = random_mask(self.size, self.ratio, border, self.seed, number, self.kind)
         return to_tensor(image), torch.from_numpy(mask)[None]
 
     def origin(self, number: int) -> tuple[int, Cut]:
@@ -319,34 +323,47 @@ def batches(
 
 
 def evaluation_set(
-    photos: Photos, size: int, per_cell: int, seed: int, span: tuple[float, float] = (0.125, 0.5)
+    photos: Photos,
+    size: int,
+    per_cell: int,
+    seed: int,
+    span: tuple[float, float] = (0.125, 0.5),
+    kind: str = KINDS[0],
 ) -> Iterator[tuple]:
     """Yield the evaluation set, cell by cell: (bin, border, images, masks).
 
     Every bin of `masks.BINS`, with and without border, has `per_cell` samples.  The squares cut
-    from the photographs are the same at every size.
+    from the photographs are the same at every size and for both kinds of mask.
     """
-    for ratio, border, samples, numbers in evaluation_cells(photos, size, per_cell, seed, span):
+    cells = evaluation_cells(photos, size, per_cell, seed, span, kind)
+    for ratio, border, samples, numbers in cells:
         pairs = [samples[number] for number in numbers]
         images, masks = (torch.stack(column) for column in zip(*pairs, strict=True))
         yield ratio, border, images, masks
 
 
 def evaluation_cells(
-    photos: Photos, size: int, per_cell: int, seed: int, span: tuple[float, float] = (0.125, 0.5)
+    photos: Photos,
+    size: int,
+    per_cell: int,
+    seed: int,
+    span: tuple[float, float] = (0.125, 0.5),
+    kind: str = KINDS[0],
 ) -> Iterator[tuple]:
     """Yield what `evaluation_set` is made of: (bin, border, Samples, their numbers)."""
     for i, ratio in enumerate(BINS):
         for border in (True, False):
             first = (2 * i + border) * per_cell
             numbers = range(first, first + per_cell)
-            yield ratio, border, Samples(photos, size, seed, ratio, border, span), numbers
+            samples = Samples(photos, size, seed, ratio, border, span, kind=kind)
+            yield ratio, border, samples, numbers
 
 
 def _one_thread(_: int) -> None:
     """Begin a loader process, of which there are several, beside the training's threads."""
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    # torch sees to its own threads.  OpenCV is told 0, no threads at all: at 1 a forked process
+    # would wait for ever for the threads that its parent had.
+    cv2.setNumThreads(0)
 
 
 @lru_cache(maxsize=4)

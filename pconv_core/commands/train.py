@@ -11,6 +11,7 @@ from pconv_core import data, distributed
 from pconv_core.commands import options
 from pconv_core.files import checkpoints
 from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.masks import KINDS
 from pconv_core.models import MODELS, build_model
 from pconv_core.study.preview import Preview
 from pconv_core.study.profile import load_profile
@@ -19,7 +20,7 @@ from pconv_core.training import PRECISION_CHOICES, Keeper, Stage, Switches, trai
 # What decides the weights, so that a run is not gone on with by mistake as another.
 _DECIDING = ("images", "masks", "model", "size", "base_channels", "batch_size", "learning_rate")
 _DECIDING += ("lambda_style", "freeze_encoder_bn", "features", "feature_width", "seed")
-_DECIDING += ("features_share", "precision", "accumulate")
+_DECIDING += ("mask_kind", "features_share", "precision", "accumulate")
 
 
 def add(command) -> None:
@@ -28,6 +29,7 @@ def add(command) -> None:
     photographs = "photographs, in any subfolders; or embedded, places365:DIR, coco2014:DIR"
     option("--images", required=True, metavar="DIR", help=photographs)
     option("--masks", metavar="DIR", help="mask pictures, black = hole (default: drawn anew)")
+    option("--mask-kind", choices=KINDS, help="of the masks that are drawn")
     option("--model", choices=MODELS, default="pconv")
     option("--checkpoint", required=True, metavar="FILE", type=Path, help="where to save")
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")
@@ -75,6 +77,7 @@ def run(given) -> None:
         given.seed,
         span=(profile.crop_smallest, profile.crop_largest),
         masks=None if given.masks is None else data.MaskFolder(given.masks),
+        kind=given.mask_kind,
         unreadable=given.checkpoint.with_suffix(".unreadable.txt"),
     )
     features = VGGFeatures(given.features, given.feature_width, given.seed)

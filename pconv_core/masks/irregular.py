@@ -20,7 +20,7 @@ BINS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
 BORDER_MARGIN = 50 / 512
 MIN_MASK_SIZE = 8
 
-KINDS = ("strokes", "occlusion")
+KINDS = ("occlusion", "strokes")  # the first is the paper's, and the default
 _NEAR = 0.025  # of all pixels: a hole this near to its random ratio may stop
 
 
@@ -30,7 +30,7 @@ def random_mask(
     border: bool = True,
     seed: int = 0,
     number: int = 0,
-    kind: str = "strokes",
+    kind: str = KINDS[0],
 ) -> np.ndarray:
     """Draw one irregular mask.
 
@@ -44,8 +44,8 @@ def random_mask(
         Whether the hole may touch the border; if not, it stays `margin_pixels` away.
     seed, number : int
         The mask is a pure function of these two and the other arguments.
-    kind : {"strokes", "occlusion"}
-        Random brush strokes, or the pixels that moving objects hide from one frame to the next.
+    kind : {"occlusion", "strokes"}
+        The pixels that moving objects hide from one frame to the next, or random brush strokes.
 
     Returns
     -------

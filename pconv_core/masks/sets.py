@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pconv_core.masks.irregular import BINS, hole_ratio, random_mask
+from pconv_core.masks.irregular import BINS, KINDS, hole_ratio, random_mask
 
 INDEX = "index.csv"
 PAPER_PER_CELL = 1000  # masks of each bin, with border and without
@@ -34,7 +34,7 @@ class MaskFile(NamedTuple):
 
 
 def paper_test_set(
-    seed: int, size: int = 512, per_cell: int = PAPER_PER_CELL, kind: str = "strokes"
+    seed: int, size: int = 512, per_cell: int = PAPER_PER_CELL, kind: str = KINDS[0]
 ) -> list[MaskFile]:
     """List the paper's test set: `per_cell` masks of size x size a bin, with and without border."""
     entries = []

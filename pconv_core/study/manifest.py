@@ -1,12 +1,14 @@
 """The test set written down: every crop and mask of it, and how to know them again."""
 
 import hashlib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from pconv_core.masks import KINDS
 from pconv_core.study.run import Study
 
 NAME = "07_test_set"
@@ -19,19 +21,21 @@ def build(study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a sample, in the order of evaluation: hole_ratio (the bin) and border; photograph,
-        its name within its source; share, down, right and mirrored (`data.Cut`); mask_number and
-        seed, which the mask is a pure function of; ratio, the exact hole ratio; picture_sha256, of
-        the crop's bytes (size, size, 3), RGB from 0 to 255; mask_sha256, of the mask's bytes
-        (size, size), 1 = known.  All of them text, numbers with every digit.
+        A row a sample, in the order of evaluation: kind of mask, hole_ratio (the bin) and border;
+        photograph, its name within its source; share, down, right and mirrored (`data.Cut`);
+        mask_number and seed, which the mask is a pure function of; ratio, the exact hole ratio;
+        picture_sha256, of the crop's bytes (size, size, 3), RGB from 0 to 255; mask_sha256, of the
+        mask's bytes (size, size), 1 = known.  All of them text, numbers with every digit.
     """
     rows = []
-    for (lo, hi), border, samples, numbers in study.evaluation_cells(study.profile.size):
+    cells = (study.evaluation_cells(study.profile.size, kind) for kind in KINDS)
+    for (lo, hi), border, samples, numbers in chain.from_iterable(cells):
         for number in numbers:
             index, cut = samples.origin(number)
             image, mask = samples[number]
             rows.append(
                 {
+                    "kind": samples.kind,
                     "hole_ratio": f"{lo}-{hi}",
                     "border": border,
                     "photograph": samples.photos.label(index),

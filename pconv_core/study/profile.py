@@ -11,9 +11,12 @@ from pathlib import Path
 
 import yaml
 
+from pconv_core.masks import KINDS
+
 _FOLDER = files("pconv_core.study") / "profiles"
 _CHOICES = {
     "recipe": ("P-Conv", "paper"),
+    "mask_kind": KINDS,
     "precision": ("float32", "bfloat16", "auto"),
     "device": ("cpu", "auto"),
     "compare_with": ("reference", "itself"),

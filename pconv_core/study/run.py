@@ -117,15 +117,20 @@ class Study:
         source = p.finetune_photos if stage == "finetune" else p.pretrain_photos
         unreadable = self.output / "logs" / f"unreadable_{stage}.txt"
         photos = data.open_photos(source, "train")
-        return data.Samples(photos, size, p.seed, span=self._span, unreadable=unreadable)
+        return data.Samples(
+            photos, size, p.seed, span=self._span, kind=p.mask_kind, unreadable=unreadable
+        )
 
-    def evaluation_set(self, size: int):
-        """The evaluation set at a size; the same squares of the photographs at every size."""
-        return data.evaluation_set(*self._test_set(size))
+    def evaluation_set(self, size: int, kind: str | None = None):
+        """The evaluation set at a size; the same squares of the photographs at every size.
 
-    def evaluation_cells(self, size: int):
+        The masks are of the kind that trained, if no other is named.
+        """
+        return data.evaluation_set(*self._test_set(size, kind))
+
+    def evaluation_cells(self, size: int, kind: str | None = None):
         """What the evaluation set at a size is made of; see `data.evaluation_cells`."""
-        return data.evaluation_cells(*self._test_set(size))
+        return data.evaluation_cells(*self._test_set(size, kind))
 
     def examples(self, size: int, count: int = 5):
         """`count` test crops to look at, one from each of the first bins: images, masks."""
@@ -250,11 +255,13 @@ class Study:
 
     # --- results ---------------------------------------------------------------------------
 
-    def evaluate(self, methods: dict[str, evaluation.Fill], size: int) -> pd.DataFrame:
+    def evaluate(
+        self, methods: dict[str, evaluation.Fill], size: int, kind: str | None = None
+    ) -> pd.DataFrame:
         """Measure methods on the test crops of a size: a row a picture, `model` first."""
         tables = []
         for name, fill in methods.items():
-            table = evaluation.evaluate(fill, self.evaluation_set(size))
+            table = evaluation.evaluate(fill, self.evaluation_set(size, kind))
             table.insert(0, "model", name)
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
@@ -364,10 +371,11 @@ class Study:
         """How the profile has its arithmetic carried out."""
         return Switches(**{f.name: getattr(self.profile, f.name) for f in fields(Switches)})
 
-    def _test_set(self, size: int) -> tuple:
+    def _test_set(self, size: int, kind: str | None) -> tuple:
         p = self.profile
         photos = data.open_photos(p.test_photos, "test")
-        return photos, size, p.test_per_cell, p.seed + TEST_SEED_OFFSET, self._span
+        seed = p.seed + TEST_SEED_OFFSET
+        return photos, size, p.test_per_cell, seed, self._span, kind or p.mask_kind
 
     @property
     def _span(self) -> tuple[float, float]:
