@@ -18,11 +18,13 @@ from pconv_core.masks.scenes import FASTEST, MOST_LAYERS, Scene, labels, random_
 
 _SIDES = (128, 256)  # of the simulated frame: at least, at most
 _NEVER = np.iinfo(np.uint16).max
-_STEPS = 128  # in which one object's occlusions become hole, from one end to the other
-_MOST_SCENES = 4
-# Layers for each side**2 and unit of -log(1 - share), before overlaps.
-_LAYERS = 22.0
-_DILATION = (0.022, 0.042)
+_STEPS = 128  # of time in which one object's occlusions become hole, from one end to the other
+_MOST_SCENES = 5
+_SPECKS = 4  # at most, for each side of length that is found
+_GAP = 0.3
+_LAYERS = 45  # for each side**2 of scene and unit of -log(1 - share)
+_DILATION = (0.028, 0.053)  # side of the square, in sides
+_SMALLEST = 0.0015  # known island that stays, over side**2 and share: others are filled
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
@@ -46,7 +48,7 @@ def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generat
     area = inner[0] * inner[1]
     scale = min(max(1, _SIDES[0] / math.sqrt(area)), _SIDES[1] / math.sqrt(area))
     grid = max(1, round(scale * inner[0])), max(1, round(scale * inner[1]))
-    hole = _simulate(grid, round(pixels / area * grid[0] * grid[1]), rng)
+    hole = 255 * _simulate(grid, round(pixels / area * grid[0] * grid[1]), rng)
     if grid != inner:
         method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
         hole = cv2.resize(hole, inner[::-1], interpolation=method)
@@ -98,59 +100,64 @@ def occlusions(
 
 
 def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """Hole of `pixels` in a frame of this (height, width): uint8, 255 = hole."""
+    """Hole of `pixels` in a frame of this (height, width): uint8, 0 or 1."""
     side, share = math.sqrt(size[0] * size[1]), min(pixels / (size[0] * size[1]), 0.95)
-    dilation = rng.uniform(*_DILATION) * (0.8 + 0.6 * share)
-    reach, close = max(1, round(side * dilation)), round(0.5 * side * dilation)
+    dilation = max(1, round(side * rng.uniform(*_DILATION)))
+    gap = round(_GAP * dilation)
+    pad = dilation + gap
     area = (1 + 2 * FASTEST) ** 2
-    layers = _LAYERS / (0.3 + 10 * dilation) * area * -math.log(1 - share) * rng.uniform(1.15, 2.2)
-    layers = min(max(4, round(layers)), MOST_LAYERS)
-    times, start, closing = np.full(size, _NEVER, dtype=np.uint16), 0, np.ones((close + 1,) * 2)
+    layers = round(_LAYERS * area * -math.log(1 - share) * rng.uniform(1.15, 2.2))
+    layers = min(max(4, layers), MOST_LAYERS)
+    hole = np.zeros(size, dtype=bool)
     for _ in range(_MOST_SCENES):
-        found = _times(size, layers, start, reach + close, rng)
-        found = cv2.erode(found, np.ones((reach + close,) * 2))
-        np.minimum(times, cv2.dilate(found, closing)[_middle(found, size)], out=times)
-        start += layers * _STEPS
-        if np.count_nonzero(times < _NEVER) >= pixels:
-            return 255 * _first(times, pixels)
-    return 255 * (1 - grow(times < _NEVER, pixels, 0)).astype(np.uint8)
+        times = _times(size, layers, pad, rng)
+        times = cv2.dilate(cv2.erode(times, np.ones((dilation + gap,) * 2)), np.ones((gap + 1,) * 2))
+        times = times[pad:-pad, pad:-pad].copy()
+        times[hole] = 0
+        hole = times < _NEVER
+        if np.count_nonzero(hole) >= pixels:
+            times[_small_islands(_first(times, pixels), _SMALLEST * share**2 * side**2)] = 0
+            return _first(times, pixels)
+    return (grow(hole, pixels, 0) == 0).astype(np.uint8)
 
 
-def _times(size, layers: int, start: int, reach: int, rng: np.random.Generator) -> np.ndarray:
-    """When each pixel becomes hole, before dilation, on a frame wider by `reach` on each side."""
+def _times(size, layers: int, pad: int, rng: np.random.Generator) -> np.ndarray:
+    """When each pixel becomes hole, before dilation, on a frame wider by `pad` on each side."""
     side = math.sqrt(size[0] * size[1])
-    pad = math.ceil(FASTEST * side)
-    view = size[0] + 2 * reach, size[1] + 2 * reach
-    whole = view[0] + 2 * pad, view[1] + 2 * pad
+    view = size[0] + 2 * pad, size[1] + 2 * pad
+    beyond = math.ceil(FASTEST * side)
+    whole = view[0] + 2 * beyond, view[1] + 2 * beyond
     scene = random_scene(layers, whole, side, rng)
     first = labels(scene.outlines, whole)
     second = labels(scene.outlines + scene.motions[1:, None], whole)
-    hidden = occlusions(first, second, scene.motions, pad)
-    shown = occlusions(second, first, -scene.motions, pad)
-    places, owners = (np.concatenate(both) for both in zip(hidden, shown, strict=True))
+    order = _order(scene, whole, side, rng)
     times = np.full(view, _NEVER, dtype=np.uint16)
-    if len(places):
-        rows, columns = np.divmod(places, view[1])
-        specks = _specks(rows, columns, owners, view, side, layers, rng)
-        rows, columns, owners = (
-            np.concatenate(both)
-            for both in zip(specks, (rows, columns, owners), strict=True)
-        )
-        order = _order(scene, whole, side, rng)[owners]
+    # What comes into sight is taken after all that is hidden, so that it is written first.
+    for start, found in (
+        (layers, occlusions(second, first, -scene.motions, beyond)),
+        (0, occlusions(first, second, scene.motions, beyond)),
+    ):
+        rows, columns, owners = _with_specks(*found, view, side, rng)
         within = _sweep(rows, columns, view, rng)
-        times[rows, columns] = np.minimum(start + _STEPS * order + within, _NEVER - 1)
+        times[rows, columns] = _STEPS * (start + order[owners]) + within
     return times
 
 
-def _specks(rows, columns, owners, size, side, layers, rng):
-    count = int(1.2 * layers * rng.uniform(0, 2)) + 1
+def _with_specks(places, owners, size, side: float, rng: np.random.Generator) -> tuple:
+    """Rows, columns and owners of the places found, and before them of specks beside them."""
+    rows, columns = np.divmod(places, size[1])
+    if not len(places):
+        return rows, columns, owners
+    count = 1 + int(rng.uniform(0, _SPECKS) * len(places) / side)
     at = rng.integers(0, len(rows), count)
     # More than half of them in clumps about a few places.
     at = np.where(rng.random(count) < 0.6, at[rng.integers(0, max(1, count // 4), count)], at)
     away = 0.03 * side * rng.exponential(1, count) * rng.normal(0, 1, (2, count))
-    rows = np.rint(rows[at] + away[0]).astype(int).clip(0, size[0] - 1)
-    columns = np.rint(columns[at] + away[1]).astype(int).clip(0, size[1] - 1)
-    return rows, columns, owners[at]
+    return (
+        np.append(np.rint(rows[at] + away[0]).astype(int).clip(0, size[0] - 1), rows),
+        np.append(np.rint(columns[at] + away[1]).astype(int).clip(0, size[1] - 1), columns),
+        np.append(owners[at], owners),
+    )
 
 
 def _order(scene: Scene, size, side: float, rng: np.random.Generator) -> np.ndarray:
@@ -158,7 +165,7 @@ def _order(scene: Scene, size, side: float, rng: np.random.Generator) -> np.ndar
     centres = scene.outlines.mean(axis=1)
     away = np.linalg.norm(centres - rng.random(2) * size[::-1], axis=1)
     ranks = np.zeros(len(centres) + 1, dtype=int)
-    ranks[1 + np.argsort(away + rng.exponential(0.1 * side, len(away)))] = np.arange(len(away))
+    ranks[1 + np.argsort(away + rng.exponential(0.2 * side, len(away)))] = np.arange(len(away))
     return ranks
 
 
@@ -169,9 +176,12 @@ def _sweep(rows, columns, size, rng: np.random.Generator) -> np.ndarray:
     return ((along / math.sqrt(2) + 0.5) * (_STEPS - 1)).astype(int)
 
 
-def _middle(array: np.ndarray, size) -> tuple[slice, slice]:
-    top, left = (array.shape[0] - size[0]) // 2, (array.shape[1] - size[1]) // 2
-    return slice(top, top + size[0]), slice(left, left + size[1])
+def _small_islands(hole: np.ndarray, area: float) -> np.ndarray:
+    """Where known parts of less than an area of pixels lie: bool."""
+    _, parts, figures, _ = cv2.connectedComponentsWithStats(1 - hole, connectivity=8)
+    small = figures[:, cv2.CC_STAT_AREA] < area
+    small[0] = False  # label 0 is the hole
+    return small[parts]
 
 
 def _first(times: np.ndarray, pixels: int) -> np.ndarray:

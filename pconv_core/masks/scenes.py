@@ -12,6 +12,7 @@ FASTEST = 0.1  # most that a layer moves between the two frames, in sides
 _JOINTS = 12  # along a limb
 _POINTS = 2 * _JOINTS  # of every outline
 _ANGLES = np.arange(_POINTS) * (2 * np.pi / _POINTS)
+_LATTICE = np.array([0.7548776662, 0.5698402910])
 _ORDERS = np.arange(1, 6)[:, None]
 
 
@@ -40,15 +41,18 @@ def random_scene(count: int, size: tuple[int, int], side: float, rng: np.random.
         Pixels that count as one side: shapes and motions scale with it.
     rng : Generator
     """
-    group = rng.integers(0, max(1, count // 4), count)
-    groups = int(group.max()) + 1
-    scale = _log_uniform(rng, 0.5, 1.5, groups)[group]
+    group = np.sort(rng.integers(0, max(1, count // 4), count))
+    groups = int(group[-1]) + 1
+    # What is near looks large.
+    scale = np.sort(_log_uniform(rng, 0.5, 2, groups))[group]
     # Trees, people and poles are often parallel: one direction for the scene, more or less.
     upright = rng.uniform(0, 2 * np.pi) + rng.normal(0, rng.choice([0.15, 0.4, 2]), groups)
-    heading = upright[group] + rng.normal(0, 0.35, count)
+    heading = upright[group] + rng.normal(0, 0.3, count)
     thin = rng.random(count) < rng.uniform(0.55, 1)
     shapes = np.where(thin[:, None, None], _limbs(heading, rng), _blobs(count, rng))
-    centres = (rng.random((groups, 2)) * size[::-1])[group]
+    # Spread evenly: a lattice of irrational steps (the plastic number's) from a random start.
+    lattice = (rng.random(2) + np.arange(groups)[:, None] * _LATTICE) % 1
+    centres = (lattice * size[::-1])[group]
     centres = centres + side * scale[:, None] * rng.normal(0, 0.1, (count, 2))
     outlines = centres[:, None] + side * scale[:, None, None] * shapes
     outlines += rng.normal(0, 0.004 * side, outlines.shape)
@@ -68,8 +72,8 @@ def labels(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _limbs(heading: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Outlines of long thin shapes that bend and taper, about their middle, in sides."""
     count = len(heading)
-    length = _log_uniform(rng, 0.15, 0.9, count)
-    width = np.minimum(_log_uniform(rng, 0.02, 0.16, count), 0.6 * length)
+    length = _log_uniform(rng, 0.25, 1.1, count)
+    width = np.minimum(_log_uniform(rng, 0.04, 0.2, count), 0.6 * length)
     bends = rng.uniform(0, 0.35, (count, 1)) * rng.normal(0, 1, (count, _JOINTS))
     angles = heading[:, None] + np.cumsum(bends, axis=1)
     along = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
@@ -86,7 +90,7 @@ def _blobs(count: int, rng: np.random.Generator) -> np.ndarray:
     """Outlines of rounded shapes, a short Fourier series each, about their middle, in sides."""
     weights = rng.normal(0, 0.35, (count, 5, 1)) / _ORDERS
     waves = weights * np.cos(_ORDERS * _ANGLES + rng.uniform(0, 2 * np.pi, (count, 5, 1)))
-    radius = np.maximum(1 + waves.sum(axis=1), 0.15) * _log_uniform(rng, 0.03, 0.25, (count, 1))
+    radius = np.maximum(1 + waves.sum(axis=1), 0.15) * _log_uniform(rng, 0.05, 0.25, (count, 1))
     return radius[..., None] * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
