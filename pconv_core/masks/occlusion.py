@@ -13,18 +13,17 @@ import math
 import cv2
 import numpy as np
 
-from pconv_core.masks.growth import grow
+from pconv_core.masks.growth import frame, grow
 from pconv_core.masks.scenes import FASTEST, MOST_LAYERS, Scene, labels, random_scene
 
 _SIDES = (128, 256)  # of the simulated frame: at least, at most
-_NEVER = np.iinfo(np.uint16).max
-_STEPS = 128  # of time in which one object's occlusions become hole, from one end to the other
+_STEPS = 32  # of time in which one object's occlusions become hole, from one end to the other
 _MOST_SCENES = 5
 _SPECKS = 4  # at most, for each side of length that is found
-_GAP = 0.3
-_LAYERS = 45  # for each side**2 of scene and unit of -log(1 - share)
-_DILATION = (0.028, 0.053)  # side of the square, in sides
-_SMALLEST = 0.0015  # known island that stays, over side**2 and share: others are filled
+_NEVER = _STEPS * MOST_LAYERS
+_LAYERS = 36  # for each side**2 of scene and unit of -log(1 - share)
+_DILATION = (0.028, 0.054)  # side of the square, in sides
+_SMALLEST = 0.0035  # known island that stays, over side**2 and share: others are filled
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
@@ -48,14 +47,11 @@ def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generat
     area = inner[0] * inner[1]
     scale = min(max(1, _SIDES[0] / math.sqrt(area)), _SIDES[1] / math.sqrt(area))
     grid = max(1, round(scale * inner[0])), max(1, round(scale * inner[1]))
-    hole = 255 * _simulate(grid, round(pixels / area * grid[0] * grid[1]), rng)
+    hole = _simulate(grid, round(pixels / area * grid[0] * grid[1]), rng)
     if grid != inner:
-        method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-        hole = cv2.resize(hole, inner[::-1], interpolation=method)
-        if scale < 0.75:
-            hole = cv2.blur(hole, (2 * round(0.7 / scale) + 1,) * 2)
+        hole = _first(255 - _resize(255 * hole, inner), pixels)
     mask = np.ones(size, dtype=np.float32)
-    mask[margin : size[0] - margin, margin : size[1] - margin] -= _first(255 - hole, pixels)
+    mask[frame(size, margin)] -= hole
     return mask
 
 
@@ -86,16 +82,18 @@ def occlusions(
     """
     height, width = first.shape
     here = np.ascontiguousarray(first[pad : height - pad, pad : width - pad])
-    target = (motions[:, 0] + width * motions[:, 1]).astype(np.int32)[here]
+    steps = np.zeros(256, dtype=np.int32)
+    steps[: len(motions)] = motions[:, 0] + width * motions[:, 1]
+    target = cv2.LUT(here, steps)
     target += np.arange(pad, width - pad, dtype=np.int32)
     target += (width * np.arange(pad, height - pad, dtype=np.int32))[:, None]
     there = second.ravel().take(target, mode="clip")
     # Seeing the same layer again the flows cancel, so that the others are all to be checked.
     places = np.flatnonzero(here != there)
     here, there = here.ravel()[places], there.ravel()[places]
-    forward, backward = motions[here], -motions[there]
-    error = ((forward + backward) ** 2).sum(axis=1)
-    lost = error > 0.01 * ((forward**2).sum(axis=1) + (backward**2).sum(axis=1)) + 0.5
+    forward, backward = motions.T[:, here], -motions.T[:, there]
+    error = ((forward + backward) ** 2).sum(axis=0)
+    lost = error > 0.01 * (forward**2 + backward**2).sum(axis=0) + 0.5
     return places[lost], np.maximum(here, there)[lost]
 
 
@@ -103,20 +101,18 @@ def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> n
     """Hole of `pixels` in a frame of this (height, width): uint8, 0 or 1."""
     side, share = math.sqrt(size[0] * size[1]), min(pixels / (size[0] * size[1]), 0.95)
     dilation = max(1, round(side * rng.uniform(*_DILATION)))
-    gap = round(_GAP * dilation)
-    pad = dilation + gap
     area = (1 + 2 * FASTEST) ** 2
     layers = round(_LAYERS * area * -math.log(1 - share) * rng.uniform(1.15, 2.2))
     layers = min(max(4, layers), MOST_LAYERS)
     hole = np.zeros(size, dtype=bool)
     for _ in range(_MOST_SCENES):
-        times = _times(size, layers, pad, rng)
-        times = cv2.dilate(cv2.erode(times, np.ones((dilation + gap,) * 2)), np.ones((gap + 1,) * 2))
-        times = times[pad:-pad, pad:-pad].copy()
+        times = cv2.erode(_times(size, layers, dilation, rng), np.ones((dilation, dilation)))
+        times = times[dilation:-dilation, dilation:-dilation].copy()
         times[hole] = 0
         hole = times < _NEVER
         if np.count_nonzero(hole) >= pixels:
-            times[_small_islands(_first(times, pixels), _SMALLEST * share**2 * side**2)] = 0
+            filled = _small_islands(_first(times, pixels), _SMALLEST * share**3 * side**2)
+            times[filled] = 0
             return _first(times, pixels)
     return (grow(hole, pixels, 0) == 0).astype(np.uint8)
 
@@ -132,14 +128,13 @@ def _times(size, layers: int, pad: int, rng: np.random.Generator) -> np.ndarray:
     second = labels(scene.outlines + scene.motions[1:, None], whole)
     order = _order(scene, whole, side, rng)
     times = np.full(view, _NEVER, dtype=np.uint16)
-    # What comes into sight is taken after all that is hidden, so that it is written first.
-    for start, found in (
-        (layers, occlusions(second, first, -scene.motions, beyond)),
-        (0, occlusions(first, second, scene.motions, beyond)),
+    for found in (
+        occlusions(first, second, scene.motions, beyond),
+        occlusions(second, first, -scene.motions, beyond),
     ):
         rows, columns, owners = _with_specks(*found, view, side, rng)
         within = _sweep(rows, columns, view, rng)
-        times[rows, columns] = _STEPS * (start + order[owners]) + within
+        times[rows, columns] = _STEPS * order[owners] + within
     return times
 
 
@@ -165,7 +160,7 @@ def _order(scene: Scene, size, side: float, rng: np.random.Generator) -> np.ndar
     centres = scene.outlines.mean(axis=1)
     away = np.linalg.norm(centres - rng.random(2) * size[::-1], axis=1)
     ranks = np.zeros(len(centres) + 1, dtype=int)
-    ranks[1 + np.argsort(away + rng.exponential(0.2 * side, len(away)))] = np.arange(len(away))
+    ranks[1 + np.argsort(away + rng.exponential(0.1 * side, len(away)))] = np.arange(len(away))
     return ranks
 
 
@@ -174,6 +169,15 @@ def _sweep(rows, columns, size, rng: np.random.Generator) -> np.ndarray:
     angle = rng.uniform(0, 2 * np.pi)
     along = math.cos(angle) * (columns / size[1] - 0.5) + math.sin(angle) * (rows / size[0] - 0.5)
     return ((along / math.sqrt(2) + 0.5) * (_STEPS - 1)).astype(int)
+
+
+def _resize(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a hole, 255 or 0, to another (height, width), with smooth edges."""
+    scale = max(size) / max(hole.shape)
+    if scale < 1:
+        return cv2.resize(hole, size[::-1], interpolation=cv2.INTER_AREA)
+    hole = cv2.resize(hole, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.blur(hole, (2 * round(0.7 * scale) + 1,) * 2) if scale > 1.3 else hole
 
 
 def _small_islands(hole: np.ndarray, area: float) -> np.ndarray:

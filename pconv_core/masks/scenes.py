@@ -1,5 +1,6 @@
 """Scenes of moving layers: limbs, trunks and rounded things in groups that move together."""
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 __all__ = ["FASTEST", "MOST_LAYERS", "Scene", "labels", "random_scene"]
 
 MOST_LAYERS = 255  # a label is one byte, and 0 is the background
-FASTEST = 0.1  # most that a layer moves between the two frames, in sides
+FASTEST = 0.06  # most that a layer moves between the two frames, in sides
 _JOINTS = 12  # along a limb
 _POINTS = 2 * _JOINTS  # of every outline
 _ANGLES = np.arange(_POINTS) * (2 * np.pi / _POINTS)
@@ -49,7 +50,9 @@ def random_scene(count: int, size: tuple[int, int], side: float, rng: np.random.
     upright = rng.uniform(0, 2 * np.pi) + rng.normal(0, rng.choice([0.15, 0.4, 2]), groups)
     heading = upright[group] + rng.normal(0, 0.3, count)
     thin = rng.random(count) < rng.uniform(0.55, 1)
-    shapes = np.where(thin[:, None, None], _limbs(heading, rng), _blobs(count, rng))
+    shapes = np.empty((count, _POINTS, 2))
+    shapes[thin] = _limbs(heading[thin], rng)
+    shapes[~thin] = _blobs(count - np.count_nonzero(thin), rng)
     # Spread evenly: a lattice of irrational steps (the plastic number's) from a random start.
     lattice = (rng.random(2) + np.arange(groups)[:, None] * _LATTICE) % 1
     centres = (lattice * size[::-1])[group]
@@ -88,9 +91,9 @@ def _limbs(heading: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _blobs(count: int, rng: np.random.Generator) -> np.ndarray:
     """Outlines of rounded shapes, a short Fourier series each, about their middle, in sides."""
-    weights = rng.normal(0, 0.35, (count, 5, 1)) / _ORDERS
-    waves = weights * np.cos(_ORDERS * _ANGLES + rng.uniform(0, 2 * np.pi, (count, 5, 1)))
-    radius = np.maximum(1 + waves.sum(axis=1), 0.15) * _log_uniform(rng, 0.05, 0.25, (count, 1))
+    weights = rng.normal(0, 0.35, (2, count, len(_ORDERS))) / _ORDERS[:, 0]
+    waves = weights[0] @ np.cos(_ORDERS * _ANGLES) + weights[1] @ np.sin(_ORDERS * _ANGLES)
+    radius = np.maximum(1 + waves / math.sqrt(2), 0.15) * _log_uniform(rng, 0.05, 0.25, (count, 1))
     return radius[..., None] * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
