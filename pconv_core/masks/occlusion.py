@@ -1,124 +1,197 @@
 """Occlusions: what moving objects hide between two frames, the paper's source of training masks.
 
-Two frames of a scene of smooth shapes are simulated.  Every layer, the background included, moves
-by an affine map of its own: camera and object motion.  A pixel without a counterpart in the other
-frame is found as in Sundaram, Brox and Keutzer (2010): there the forward flow F and the backward
-flow B do not cancel, |F + B|^2 > 0.01 (|F|^2 + |B|^2) + 0.5.
+Two frames of a scene of many layers are simulated, at 128 to 256 pixels a side.  A pixel of one
+frame without a counterpart in the other is found as in Sundaram, Brox and Keutzer (2010), in both
+directions: hidden in the second frame, or not yet seen in the first.  Such pixels lie in thin,
+broken bands along outlines; specks beside them stand for errors of a flow that is not known but
+estimated.  They become hole object after object, each dilated by a square, until the ratio is
+reached: by many contours, not by swelling.
 """
+
+import math
 
 import cv2
 import numpy as np
 
 from pconv_core.masks.growth import frame, grow
+from pconv_core.masks.scenes import FASTEST, MOST_LAYERS, Scene, labels, random_scene
 
-_MOST_LAYERS = 6
-_CANVAS = 1.2  # side of the simulated frame over that of the mask, to rotate and crop
-_TRIES = 8
-# Part of the wanted hole that is to be occluded before it is dilated.
-_RAW = (0.4, 1.0)
-_OUTLINE = np.arange(64) * (2 * np.pi / 64)
+_SIDES = (128, 256)  # of the simulated frame: at least, at most
+_STEPS = 32  # of time in which one object's occlusions become hole, from one end to the other
+_MOST_SCENES = 5
+_SPECKS = 4  # at most, for each side of length that is found
+_NEVER = _STEPS * MOST_LAYERS
+_LAYERS = 36  # for each side**2 of scene and unit of -log(1 - share)
+_DILATION = (0.028, 0.054)  # side of the square, in sides
+_SMALLEST = 0.0035  # known island that stays, over side**2 and share: others are filled
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw an occlusion mask with exactly `pixels` of hole: occluded, rotated, cropped, dilated.
-
-    Arguments and result are those of `growth.grow`.
-    """
-    side = int(np.ceil(_CANVAS * max(size)))
-    shapes = [_shape(side, rng) for _ in range(int(rng.integers(2, _MOST_LAYERS + 1)))]
-    motions = [_motion(side, 0.3, rng), *(_motion(side, 1.0, rng) for _ in shapes)]
-    turn = _rotate_and_crop(side, size, rng.uniform(0, 360))
-    hole, inside = np.zeros((2, *size), dtype=bool)
-    inside[frame(size, margin)] = True
-    strength, low, high = 2 * pixels / hole.size, 0.0, None
-    for _ in range(_TRIES):
-        occluded = occlusions(side, shapes, [strength * m for m in motions])
-        tried = cv2.warpAffine(occluded.astype(np.uint8), turn, size[::-1], flags=cv2.INTER_NEAREST)
-        tried = (tried > 0) & inside
-        found = int(tried.sum())
-        if found <= pixels:
-            low, hole = strength, tried
-        else:
-            high = strength
-        if _RAW[0] * pixels <= found <= _RAW[1] * pixels:
-            break
-        # The faster everything moves, the more is hidden: bisect.
-        strength = 2 * strength if high is None else (low + high) / 2
-    return grow(hole, pixels, margin)
-
-
-def occlusions(side: int, shapes: list[np.ndarray], motions: list[np.ndarray]) -> np.ndarray:
-    """Find the pixels of frame 1 that have no counterpart in frame 2.
+    """Draw an occlusion mask with exactly `pixels` of hole.
 
     Parameters
     ----------
-    side : int
-        Of both frames, in pixels.
-    shapes : list of ndarray of shape (points, 2)
-        Outlines (x, y) in frame 1, the farthest layer first.
-    motions : list of ndarray of shape (2, 3)
-        Displacement D of the background, then of each shape: (x, y, 1) moves by D (x, y, 1), in
-        coordinates about the middle of the frame.
+    size : (height, width)
+    margin : int
+        Width in pixels of the strip along the sides that stays known.
+    pixels : int
+        1 to the area inside the margin.
+    rng : Generator
 
     Returns
     -------
-    ndarray of shape (side, side), bool
+    ndarray of shape (height, width), float32
+        The mask, 1 = known, 0 = hole.
     """
-    forward = np.stack([np.vstack([m, [0, 0, 0]]) + np.eye(3) for m in motions])
-    backward = np.linalg.inv(forward)
-    middle = (side - 1) / 2
-    moved = [s @ f[:2, :2].T + f[:2, 2] for s, f in zip(shapes, forward[1:], strict=True)]
-    labels = _labels(side, [s + middle for s in shapes])
-    labels_after = _labels(side, [s + middle for s in moved])
-
-    y, x = np.mgrid[:side, :side] - middle
-    x2, y2 = _apply(forward[labels], x, y)
-    columns, rows = np.rint(x2 + middle).astype(int), np.rint(y2 + middle).astype(int)
-    in_frame = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
-    there = labels_after[rows.clip(0, side - 1), columns.clip(0, side - 1)]
-    x3, y3 = _apply(backward[there], x2, y2)
-    error = (x3 - x) ** 2 + (y3 - y) ** 2
-    lengths = (x2 - x) ** 2 + (y2 - y) ** 2 + (x3 - x2) ** 2 + (y3 - y2) ** 2
-    occluded = ~in_frame | (error > 0.01 * lengths + 0.5)
-    # Outlines move by fractions of a pixel: that leaves specks along them.
-    return cv2.medianBlur(occluded.view(np.uint8), 5) > 0
+    inner = size[0] - 2 * margin, size[1] - 2 * margin
+    area = inner[0] * inner[1]
+    scale = min(max(1, _SIDES[0] / math.sqrt(area)), _SIDES[1] / math.sqrt(area))
+    grid = max(1, round(scale * inner[0])), max(1, round(scale * inner[1]))
+    hole = _simulate(grid, round(pixels / area * grid[0] * grid[1]), rng)
+    if grid != inner:
+        hole = _first(255 - _resize(255 * hole, inner), pixels)
+    mask = np.ones(size, dtype=np.float32)
+    mask[frame(size, margin)] -= hole
+    return mask
 
 
-def _shape(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Outline of a random smooth shape, about the middle of the frame: a short Fourier series."""
-    order = np.arange(1, 6)
-    weights = rng.normal(0, 0.35, 5) / order
-    waves = np.cos(np.outer(_OUTLINE, order) + rng.uniform(0, 2 * np.pi, 5))
-    radius = side * rng.uniform(0.08, 0.35) * np.maximum(1 + waves @ weights, 0.15)
-    outline = radius[:, None] * np.stack([np.cos(_OUTLINE), np.sin(_OUTLINE)], axis=1)
-    return outline + rng.uniform(-0.5, 0.5, 2) * side
+def occlusions(
+    first: np.ndarray, second: np.ndarray, motions: np.ndarray, pad: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the pixels of one frame that have no counterpart in another.
+
+    The forward flow F of a pixel is its layer's motion, the backward flow B that of the layer seen
+    where it comes to lie.  Without occlusion they cancel; the pixel has no counterpart if
+    |F + B|^2 > 0.01 (|F|^2 + |B|^2) + 0.5 (Sundaram, Brox and Keutzer 2010).
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (height, width), uint8
+        Number of the layer seen at each pixel of either frame.
+    motions : ndarray of shape (layers, 2), int
+        By how many pixels (x, y) a layer moves from `first` to `second`, at most `pad`.
+    pad : int
+        Width of the strip along the sides in which nothing is looked for.
+
+    Returns
+    -------
+    places : ndarray of shape (found,), int
+        Flat indices into the frame without the strip.
+    owners : ndarray of shape (found,), uint8
+        The nearer (higher) of the two layers at each.
+    """
+    height, width = first.shape
+    here = np.ascontiguousarray(first[pad : height - pad, pad : width - pad])
+    steps = np.zeros(256, dtype=np.int32)
+    steps[: len(motions)] = motions[:, 0] + width * motions[:, 1]
+    target = cv2.LUT(here, steps)
+    target += np.arange(pad, width - pad, dtype=np.int32)
+    target += (width * np.arange(pad, height - pad, dtype=np.int32))[:, None]
+    there = second.ravel().take(target, mode="clip")
+    # Seeing the same layer again the flows cancel, so that the others are all to be checked.
+    places = np.flatnonzero(here != there)
+    here, there = here.ravel()[places], there.ravel()[places]
+    forward, backward = motions.T[:, here], -motions.T[:, there]
+    error = ((forward + backward) ** 2).sum(axis=0)
+    lost = error > 0.01 * (forward**2 + backward**2).sum(axis=0) + 0.5
+    return places[lost], np.maximum(here, there)[lost]
 
 
-def _motion(side: int, speed: float, rng: np.random.Generator) -> np.ndarray:
-    """Displacement of a layer: shift up to `speed` sides, rotation, zoom; see `occlusions`."""
-    angle = rng.uniform(0, 2 * np.pi)
-    length = speed * side * rng.uniform(0.2, 1)
-    turn, zoom = speed * rng.normal(0, 0.5, 2)
-    return np.array([[zoom, -turn, length * np.cos(angle)], [turn, zoom, length * np.sin(angle)]])
+def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> np.ndarray:
+    """Hole of `pixels` in a frame of this (height, width): uint8, 0 or 1."""
+    side, share = math.sqrt(size[0] * size[1]), min(pixels / (size[0] * size[1]), 0.95)
+    dilation = max(1, round(side * rng.uniform(*_DILATION)))
+    area = (1 + 2 * FASTEST) ** 2
+    layers = round(_LAYERS * area * -math.log(1 - share) * rng.uniform(1.15, 2.2))
+    layers = min(max(4, layers), MOST_LAYERS)
+    hole = np.zeros(size, dtype=bool)
+    for _ in range(_MOST_SCENES):
+        times = cv2.erode(_times(size, layers, dilation, rng), np.ones((dilation, dilation)))
+        times = times[dilation:-dilation, dilation:-dilation].copy()
+        times[hole] = 0
+        hole = times < _NEVER
+        if np.count_nonzero(hole) >= pixels:
+            filled = _small_islands(_first(times, pixels), _SMALLEST * share**3 * side**2)
+            times[filled] = 0
+            return _first(times, pixels)
+    return (grow(hole, pixels, 0) == 0).astype(np.uint8)
 
 
-def _labels(side: int, outlines: list[np.ndarray]) -> np.ndarray:
-    labels = np.zeros((side, side), dtype=np.uint8)
-    for number, outline in enumerate(outlines, start=1):
-        cv2.fillPoly(labels, [np.rint(outline).astype(np.int32)], number)
-    return labels
+def _times(size, layers: int, pad: int, rng: np.random.Generator) -> np.ndarray:
+    """When each pixel becomes hole, before dilation, on a frame wider by `pad` on each side."""
+    side = math.sqrt(size[0] * size[1])
+    view = size[0] + 2 * pad, size[1] + 2 * pad
+    beyond = math.ceil(FASTEST * side)
+    whole = view[0] + 2 * beyond, view[1] + 2 * beyond
+    scene = random_scene(layers, whole, side, rng)
+    first = labels(scene.outlines, whole)
+    second = labels(scene.outlines + scene.motions[1:, None], whole)
+    order = _order(scene, whole, side, rng)
+    times = np.full(view, _NEVER, dtype=np.uint16)
+    for found in (
+        occlusions(first, second, scene.motions, beyond),
+        occlusions(second, first, -scene.motions, beyond),
+    ):
+        rows, columns, owners = _with_specks(*found, view, side, rng)
+        within = _sweep(rows, columns, view, rng)
+        times[rows, columns] = _STEPS * order[owners] + within
+    return times
 
 
-def _apply(maps: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move each point (x, y) by a map of its own, shape (..., 3, 3)."""
+def _with_specks(places, owners, size, side: float, rng: np.random.Generator) -> tuple:
+    """Rows, columns and owners of the places found, and before them of specks beside them."""
+    rows, columns = np.divmod(places, size[1])
+    if not len(places):
+        return rows, columns, owners
+    count = 1 + int(rng.uniform(0, _SPECKS) * len(places) / side)
+    at = rng.integers(0, len(rows), count)
+    # More than half of them in clumps about a few places.
+    at = np.where(rng.random(count) < 0.6, at[rng.integers(0, max(1, count // 4), count)], at)
+    away = 0.03 * side * rng.exponential(1, count) * rng.normal(0, 1, (2, count))
     return (
-        maps[..., 0, 0] * x + maps[..., 0, 1] * y + maps[..., 0, 2],
-        maps[..., 1, 0] * x + maps[..., 1, 1] * y + maps[..., 1, 2],
+        np.append(np.rint(rows[at] + away[0]).astype(int).clip(0, size[0] - 1), rows),
+        np.append(np.rint(columns[at] + away[1]).astype(int).clip(0, size[1] - 1), columns),
+        np.append(owners[at], owners),
     )
 
 
-def _rotate_and_crop(side: int, size: tuple[int, int], degrees: float) -> np.ndarray:
-    """Map of the simulated frame to the mask: rotated about the middle, its middle cut out."""
-    turn = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, degrees, 1)
-    turn[:, 2] -= [(side - size[1]) / 2, (side - size[0]) / 2]
-    return turn
+def _order(scene: Scene, size, side: float, rng: np.random.Generator) -> np.ndarray:
+    """Rank of each layer, the background's 0 included: about from one place outwards."""
+    centres = scene.outlines.mean(axis=1)
+    away = np.linalg.norm(centres - rng.random(2) * size[::-1], axis=1)
+    ranks = np.zeros(len(centres) + 1, dtype=int)
+    ranks[1 + np.argsort(away + rng.exponential(0.1 * side, len(away)))] = np.arange(len(away))
+    return ranks
+
+
+def _sweep(rows, columns, size, rng: np.random.Generator) -> np.ndarray:
+    """Steps, 0 to `_STEPS` - 1, in which a line that sweeps over the frame meets the pixels."""
+    angle = rng.uniform(0, 2 * np.pi)
+    along = math.cos(angle) * (columns / size[1] - 0.5) + math.sin(angle) * (rows / size[0] - 0.5)
+    return ((along / math.sqrt(2) + 0.5) * (_STEPS - 1)).astype(int)
+
+
+def _resize(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bring a hole, 255 or 0, to another (height, width), with smooth edges."""
+    scale = max(size) / max(hole.shape)
+    if scale < 1:
+        return cv2.resize(hole, size[::-1], interpolation=cv2.INTER_AREA)
+    hole = cv2.resize(hole, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.blur(hole, (2 * round(0.7 * scale) + 1,) * 2) if scale > 1.3 else hole
+
+
+def _small_islands(hole: np.ndarray, area: float) -> np.ndarray:
+    """Where known parts of less than an area of pixels lie: bool."""
+    _, parts, figures, _ = cv2.connectedComponentsWithStats(1 - hole, connectivity=8)
+    small = figures[:, cv2.CC_STAT_AREA] < area
+    small[0] = False  # label 0 is the hole
+    return small[parts]
+
+
+def _first(times: np.ndarray, pixels: int) -> np.ndarray:
+    """Set the `pixels` of the lowest times, of one time the upper ones: uint8, 0 or 1."""
+    until = int(np.searchsorted(np.cumsum(np.bincount(times.ravel())), pixels))
+    chosen = (times < until).view(np.uint8)
+    last = np.flatnonzero(times == until)[: pixels - np.count_nonzero(chosen)]
+    chosen.flat[last] = 1
+    return chosen
