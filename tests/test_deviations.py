@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from pconv_core.evaluation import network_fill
+from pconv_core.evaluation import lite0_distance, network_fill
 from pconv_core.files.foreign import UnscaledPartialConv2d
 from pconv_core.layers import PartialConv2d
 from pconv_core.losses import InpaintingLoss, VGGFeatures
@@ -165,6 +165,22 @@ def test_every_deviation_trains_and_is_measured(study, deviation):
     measured = deviation_runs.measure(study, net, deviation)
     assert set(measured) == {"psnr", "ssim", "lite0", "excess", "peak"}
     assert all(math.isfinite(value) for value in measured.values())
+
+
+def test_the_lite0_distance_is_of_what_is_measured(study):
+    """Of I_comp, or of I_out where the deviation says so, over hole ratios up to 0.5."""
+    by_name = {d.name: d for d in DEVIATIONS}
+    net = deviation_runs.build(study, FAITHFUL).eval()
+    for deviation in (FAITHFUL, by_name["measured on I_out"]):
+        distances = []
+        for *_, images, masks in study.evaluation_set(study.profile.size):
+            filled = network_fill(net)(images, masks)
+            if not deviation.on_out:
+                filled = masks * images + (1 - masks) * filled
+            chosen = 1 - masks.mean(dim=(1, 2, 3)) <= 0.5
+            distances += lite0_distance(filled, images)[chosen].tolist()
+        measured = deviation_runs.measure(study, net, deviation)
+        assert measured["lite0"] == pytest.approx(np.mean(distances), rel=1e-4)
 
 
 def test_faithful_is_what_the_study_trains(study):

@@ -163,7 +163,8 @@ def test_pictures_of_other_peoples_photographs_are_not_promoted(notebook, tmp_pa
 @pytest.fixture
 def finished_run(tmp_path):
     """A copy of the project in which everything has been made, sources older than results."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "pconv_core", "notebooks"):
+    files = ("Makefile", "pyproject.toml", "constraints.txt", "trained.txt")
+    for name in (*files, "pconv_core", "notebooks"):
         source, target = ROOT / name, tmp_path / name
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     shutil.copytree(ROOT / "results/reference", tmp_path / "results/reference")

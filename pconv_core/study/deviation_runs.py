@@ -107,7 +107,7 @@ def measure(study: Study, net: InpaintingNet, deviation: Deviation) -> dict[str,
     out = fill(images, masks)
     end = "_out" if deviation.on_out else ""
     if deviation.on_out:
-        table["lite0_out"] = evaluation.lite0_distance(out, images)
+        table["lite0_out"] = evaluation.lite0_distance(out, images).numpy()
     up_to_half = table[table["ratio"] <= 0.5]
     means = {name: float(up_to_half[name + end].mean()) for name in ("psnr", "ssim", "lite0")}
     return {**means, **periodicity(composite(out, images, masks), images, masks)}
