@@ -27,7 +27,7 @@ SCRATCH := $(CURDIR)/.scratch/nbval
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: help install all settings notebooks deviations report bench stress test lint unit nbval lab clean distclean
+.PHONY: help install all settings plan notebooks deviations report bench stress test lint unit nbval lab clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -87,6 +87,9 @@ notebooks: | $(READY)  ## promote RUNS and a new run of the demo to results/refe
 	@$(MAKE) --no-print-directory all SET=compare_with=itself
 	@$(WORKER) promote demo
 	@$(WORKER) store
+
+plan: | $(READY)  ## measure what PROFILE will take on this machine: hours, disk, memory by chapter
+	@$(BIN)/python -m pconv_core.study.plan $(SETTINGS) $(if $(OUT),--out $(OUT))
 
 deviations: | $(READY)  ## train every departure from the paper in full, half an hour: results/deviations
 	@$(WORKER) deviations $(SETTINGS)

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 
 import torch
@@ -57,6 +58,19 @@ def describe(device: torch.device, precision_wanted: str = "float32") -> str:
     if precision_wanted != "float32":
         hardware += f", {precision(precision_wanted, device)}"
     return f"{hardware}, torch {torch.__version__.partition('+')[0]}"
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes that this process had at its peak: of a GPU what torch allocated, or else resident."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource  # Windows has none
+    except ImportError:
+        return float("nan")
+    # In KiB, on a Mac in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _processor() -> str:

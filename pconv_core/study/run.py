@@ -222,6 +222,7 @@ class Study:
                 minutes = _minutes(rows, began, self.stage(stage).steps)
                 name = hardware.describe(self.device, p.precision)
                 row = {"hardware": name, "minutes": minutes}
+                row["peak_gb"] = hardware.peak_memory(self.device) / 1e9
                 path = self._new("logs", f"{model}{size}_{stage}_time.csv")
                 pd.DataFrame([row]).to_csv(path, index=False, float_format="%.3f")
             settings = self._trained_with(model, size, stage)
