@@ -200,6 +200,7 @@ def brief(profile: Profile) -> Profile:
         profile,
         size=48,
         base_channels=4,
+        features="random",
         feature_width=0.0625,
         batch_size=4,
         stage1_steps=12,

@@ -98,6 +98,61 @@ def ratio_histogram(ratios: dict[str, np.ndarray], edges: Sequence[float]) -> Fi
     return figure
 
 
+def mask_shapes(ours: pd.DataFrame, paper: pd.DataFrame) -> Figure:
+    """Depth, contour and known parts of holes against their ratio, ours beside the paper's.
+
+    Parameters
+    ----------
+    ours, paper : DataFrame
+        As `mask_shapes.measure` and `mask_shapes.of_paper` return them.
+    """
+    labels = {
+        "mean_depth": "mean depth in sides",
+        "contour": "contour in sides",
+        "known_parts": "known parts",
+    }
+    with page(3.2, 1, len(labels)) as (figure, axes):
+        for axis, (name, label) in zip(axes, labels.items(), strict=True):
+            axis.plot(paper["hole_ratio"], paper[name], "*", **PAPER, label="paper, a mask each")
+            for (kind, border), rows in ours.groupby(["kind", "border"], sort=False):
+                look = "-o" if border else "--s"
+                place = "with border" if border else "no border"
+                colour = COLOURS["pconv" if kind == "occlusion" else "unet"]
+                style = {"color": colour, "markersize": 4, "label": f"{kind}, {place}"}
+                axis.plot(rows["ratio"], rows[name], look, **style)
+            axis.set(xlabel="hole-to-image ratio", ylabel=label, ylim=(0, None))
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=5)
+    return figure
+
+
+def style_effect(by_seed: pd.DataFrame, effect: pd.DataFrame) -> Figure:
+    """What stage 2's style weight changes, a panel a measure: each random seed, and the interval.
+
+    Parameters
+    ----------
+    by_seed : DataFrame
+        Difference of style weight 120 and 1 by random_seed, a column a measure.
+    effect : DataFrame
+        As `style_effect.effect` returns it.
+    """
+    labels = {"psnr": "PSNR in dB", "ssim": "SSIM", "lite0": "Lite0 distance\n(lower is better)"}
+    effect = effect.set_index("metric")
+    with page(2.4, 1, len(labels)) as (figure, axes):
+        for axis, (name, label) in zip(axes, labels.items(), strict=True):
+            row = effect.loc[name]
+            reach = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
+            axis.axvline(0, color="black", linewidth=1, linestyle=":")
+            axis.errorbar(
+                row["difference"], 0, xerr=reach, fmt="D", color=COLOURS["pconv"], capsize=4
+            )
+            axis.plot(by_seed[name], [1] * len(by_seed), "o", mfc="none", color=COLOURS["unet"])
+            axis.set(xlabel=label, ylim=(-0.6, 1.6))
+            axis.set_yticks([0, 1], ["mean", "each"])
+            axis.grid(axis="y", visible=False)
+    return figure
+
+
 def loss_curves(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
     """P-Conv's three-panel figure: total loss against step, a panel a network.
 

@@ -95,6 +95,32 @@ def effect(pictures: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis("metric").reset_index()
 
 
+def differences(by_seed: pd.DataFrame) -> pd.DataFrame:
+    """Style weight 120 less style weight 1 for each random seed, from tables/03_style_by_seed."""
+    wide = by_seed.set_index(["random_seed", "model"]).unstack("model")
+    raised, kept = (wide.xs(arm, axis=1, level=1) for arm in (ARMS["stage2"], ARMS[STYLE_KEPT]))
+    return (raised - kept).reset_index()
+
+
+def finding(table: pd.DataFrame) -> str:
+    """Say what `effect` found: the sign of each measure's change, if it is sure, and its size."""
+    rows, lines = table.set_index("metric"), []
+    for metric, name, better in (
+        ("lite0", "Lite0 distance", -1),
+        ("psnr", "PSNR in dB", 1),
+        ("ssim", "SSIM", 1),
+    ):
+        row = rows.loc[metric]
+        sure = row["low"] > 0 or row["high"] < 0
+        verdict = "better" if better * row["difference"] > 0 else "worse"
+        lines.append(
+            f"{name}: {row[ARMS[STYLE_KEPT]]:.3f} with style weight 1, "
+            f"{row[ARMS['stage2']]:.3f} with 120; {row['difference']:+.3f} "
+            f"({row['low']:+.3f} to {row['high']:+.3f}): {verdict if sure else 'not told apart'}"
+        )
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code, 75 if SIGTERM came and the run was saved."""
     parser = argparse.ArgumentParser(prog="python -m pconv_core.study.style_effect")
