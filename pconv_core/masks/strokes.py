@@ -14,14 +14,20 @@ import numpy as np
 NEVER = 255  # the time of a pixel that no brush reaches
 _STEP = 0.04  # of a walk, between two of its turns
 _STAMPS = 5  # brush positions in a step: close enough for the thinnest brush
-_WIDTH = (0.033, 0.106)  # of a brush: in small holes, and over the hole ratio in large ones
-_THINNER = 0.4  # power of the known share: where little stays known, thin strokes keep it apart
+_WIDTH = (0.0275, 0.110)  # of a brush: in small holes, and over the hole ratio in large ones
+_THINNER = 2.5  # power of the covered share, which thins the brushes so that islands stay
 _BRUSHES = (0.67, 1.0, 1.49)  # their widths over that of the mask
+_ALIKE = 0.8  # how alike they become where all is covered
 _USE = (0.33, 0.37, 0.3)  # parts of the walks that take each brush
 _CHANGES = 0.08  # part of the steps with another brush than their walk's
-_WALK = (3, 16)  # fewest and most steps of a walk, in the mean over a mask
-_SPREAD = 0.35  # of the walks of a cluster
-_CLOSED = 0.0158  # gaps narrower than this are closed, as by the paper's dilation
+_ROUNDED = 0.75  # part of the masks with round brushes
+_WALK = (8, 22)  # fewest and most steps of a walk, in the mean over a mask
+_LONGER = 2  # by how much they become longer where all is covered
+_WANDER = 3.6  # radians, the widest range of a turn
+_PARALLEL = 2.1  # how soon the walks become parallel as the share grows
+_SPREAD = 0.2  # of the walks of a cluster
+_ALONE = (0.3, 0.9)  # part of the walks without a cluster: this, and this times the share
+_CLOSED = (0.0265, 1.35)  # gaps narrower than this, times this power of the share, are closed
 _PLANNED = 1.5  # length of the walks over what would be enough if they lay at random
 _MOST_SHARE = 0.96  # of the room, that walks are planned to cover
 
@@ -45,21 +51,21 @@ def draw(
     side = math.sqrt(size[0] * size[1])
     room = np.array([[size[1] - 2 * margin], [size[0] - 2 * margin]])
     share = min(pixels / room.prod(), _MOST_SHARE)
-    random = rng.random(5).tolist()
-    width = math.hypot(_WIDTH[0], _WIDTH[1] * pixels / side**2) * (1 - share) ** _THINNER
-    width *= math.exp(0.75 * (random[0] - 0.5))
+    random = rng.random(6).tolist()
+    width = math.hypot(_WIDTH[0], _WIDTH[1] * pixels / side**2) * (1 - share**_THINNER)
+    width *= math.exp(0.5 * (random[0] - 0.5))
     # A random set of strokes of length l and width w leaves exp(-l w / room) of the room known.
     area = -math.log(1 - share) * room.prod() / side**2
     length = _PLANNED * area / (width * np.dot(_BRUSHES, _USE)) + 0.2
-    path, brushes = _walks(int(length / _STEP) + 1, share, room / side, random[1:], rng)
+    path, brushes = _walks(int(length / _STEP) + 1, share, room / side, random[2:], rng)
     # What leaves the room on one side comes in on the other: the walks are as dense everywhere.
     columns, rows = (side * path).astype(np.int32) % room[:, :, None] + margin
     moments = np.arange(len(brushes)) * min(NEVER, len(brushes)) // len(brushes)
-    times = _paint(size, rows * size[1] + columns, brushes, moments, width * side, rng)
-    kernel = np.ones((int(_CLOSED * side + random[0]),) * 2, np.uint8)
-    if len(kernel) > 1:
+    times = _paint(size, rows * size[1] + columns, brushes, moments, width * side, share, rng)
+    gap = int(_CLOSED[0] * share ** _CLOSED[1] * side + random[1])
+    if gap > 1:
         # Opening the times closes the hole at every moment at once.
-        times = cv2.morphologyEx(times, cv2.MORPH_OPEN, kernel)
+        times = cv2.morphologyEx(times, cv2.MORPH_OPEN, np.ones((gap, gap), np.uint8))
     if margin:
         times[:margin], times[-margin:] = NEVER, NEVER
         times[:, :margin], times[:, -margin:] = NEVER, NEVER
@@ -77,20 +83,21 @@ def _walks(steps, share, room, random, rng) -> tuple[np.ndarray, np.ndarray]:
     """Walks one after the other: positions (2, steps, stamps) in sides, the brush of each step."""
     draws = rng.random((4, steps))
     # The denser, the longer, straighter and more parallel: islands are long, not many.
-    mean_steps = (_WALK[0] + (_WALK[1] - _WALK[0]) * random[0]) * (1 + share**2)
+    mean_steps = (_WALK[0] + (_WALK[1] - _WALK[0]) * random[0]) * (1 + _LONGER * share**2)
     starts = draws[0] < 1 / mean_steps
     starts[0] = True
     walk = starts.cumsum() - 1
     walks = int(walk[-1]) + 1
     wander, brush, far = rng.random((3, walks))
-    turns = (2.25 * (1 - 0.66 * share) * wander**2)[walk] * (draws[1] - 0.5)
-    directions = 2 * np.pi * (draws[1, starts] - 0.5) * max(0.1, 1 - 1.1 * share)
+    turns = (_WANDER * (1 - share) * wander**2)[walk] * (draws[1] - 0.5)
+    directions = 2 * np.pi * (draws[1, starts] - 0.5) * max(0.1, 1 - _PARALLEL * share**3)
     turns[starts] = directions + 2 * np.pi * random[1]
     headings = turns.cumsum()
     headings -= (headings - turns)[starts][walk]
     move = _STEP * np.stack([np.cos(headings), np.sin(headings)])
     path = move.cumsum(axis=1) - move
-    path += (_starts(far < 0.3 + 0.6 * share, room, random[2:], rng) - path[:, starts])[:, walk]
+    alone = far < _ALONE[0] + _ALONE[1] * share
+    path += (_starts(alone, room, random[2:], rng) - path[:, starts])[:, walk]
     path = path[:, :, None] + move[:, :, None] * (np.arange(_STAMPS) / _STAMPS)
     brushes = np.digitize(brush, np.cumsum(_USE[:-1]))[walk]
     other = draws[2] < _CHANGES
@@ -98,33 +105,35 @@ def _walks(steps, share, room, random, rng) -> tuple[np.ndarray, np.ndarray]:
     return path, brushes
 
 
-def _starts(far, room, random, rng) -> np.ndarray:
+def _starts(alone, room, random, rng) -> np.ndarray:
     """Where the walks begin, (2, walks): evenly spread in the room, or in a cluster with the last.
 
     The even ones are Roberts' sequence R2: multiples of powers of the plastic number, modulo 1.
     """
-    order = np.arange(len(far))
+    order = np.arange(len(alone))
     even = (np.outer([0.7548776662466927, 0.5698402909980532], order) + np.array([random]).T) % 1
-    cluster = np.maximum.accumulate(np.where(far, order, 0))
-    offset = _SPREAD * rng.standard_normal((2, len(far)))
-    return room * even[:, cluster] + np.where(far, 0, offset)
+    cluster = np.maximum.accumulate(np.where(alone, order, 0))
+    offset = _SPREAD * rng.standard_normal((2, len(alone)))
+    return room * even[:, cluster] + np.where(alone, 0, offset)
 
 
-def _paint(size, stamps, brushes, moments, width, rng) -> np.ndarray:
+def _paint(size, stamps, brushes, moments, width, share, rng) -> np.ndarray:
     """Dilate the marked stamps (steps, stamps) of each brush by its shape: the times."""
     times = np.full(size, NEVER, dtype=np.uint8)
-    random = rng.random((len(_BRUSHES), 5)).tolist()
-    for number, (relative, draws) in enumerate(zip(_BRUSHES, random, strict=True)):
+    random = rng.random((len(_BRUSHES) + 1, 4)).tolist()
+    # Corners are rounded by a disc that fits the thinnest brush, or not at all.
+    disc = int(width * _BRUSHES[0] * random[-1][0])
+    disc = disc if random[-1][1] < _ROUNDED else 0
+    for number, draws in enumerate(random[:-1]):
         layer = np.full(size, NEVER, dtype=np.uint8)
         # The last first, so that the earliest time stays.
         steps = np.flatnonzero(brushes == number)[::-1]
         layer.reshape(-1)[stamps[steps]] = moments[steps, None]
-        disc = draws[0] < 0.6
-        # A disc is a little wider than the square, since it has no corners.
-        mean = width * relative * (1.1 if disc else 1.0)
-        sides = [max(1, int(mean * (0.8 + 0.4 * draws[i]) + draws[i + 2])) for i in (1, 2)]
-        shape = cv2.MORPH_ELLIPSE if disc else cv2.MORPH_RECT
+        mean = width * _BRUSHES[number] ** (1 - _ALIKE * share**2)
+        sides = [max(1, int(mean * (0.8 + 0.4 * draws[i]) + draws[i + 2]) - disc) for i in (0, 1)]
         # Dilating the hole at every moment at once: each pixel takes the earliest time nearby.
-        layer = cv2.erode(layer, cv2.getStructuringElement(shape, sides))
-        times = cv2.min(times, layer)
+        times = cv2.min(times, cv2.erode(layer, np.ones(sides, np.uint8)))
+    if disc > 1:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (disc + 1, disc + 1))
+        times = cv2.erode(times, disc)
     return times
