@@ -14,8 +14,8 @@ import numpy as np
 NEVER = 255  # the time of a pixel that no brush reaches
 _STEP = 0.04  # of a walk, between two of its turns
 _STAMPS = 5  # brush positions in a step: close enough for the thinnest brush
-_WIDTH = (0.0275, 0.110)  # of a brush: in small holes, and over the hole ratio in large ones
-_THINNER = 2.5  # power of the covered share, which thins the brushes so that islands stay
+_WIDTH = (0.028, 0.113)  # of a brush: in small holes, and over the hole ratio in large ones
+_THINNER = 2.4  # power of the covered share, which thins the brushes so that islands stay
 _BRUSHES = (0.67, 1.0, 1.49)  # their widths over that of the mask
 _ALIKE = 0.8  # how alike they become where all is covered
 _USE = (0.33, 0.37, 0.3)  # parts of the walks that take each brush
@@ -27,7 +27,7 @@ _WANDER = 3.6  # radians, the widest range of a turn
 _PARALLEL = 2.1  # how soon the walks become parallel as the share grows
 _SPREAD = 0.2  # of the walks of a cluster
 _ALONE = (0.3, 0.9)  # part of the walks without a cluster: this, and this times the share
-_CLOSED = (0.0265, 1.35)  # gaps narrower than this, times this power of the share, are closed
+_CLOSED = (0.027, 1.35)  # gaps narrower than this, times this power of the share, are closed
 _PLANNED = 1.5  # length of the walks over what would be enough if they lay at random
 _MOST_SHARE = 0.96  # of the room, that walks are planned to cover
 
