@@ -1,7 +1,9 @@
-"""Brush strokes: random walks of discs, squares and diamonds, drawn as a map of times.
+"""Brush strokes: many thin random walks of a few brushes, drawn as a map of times.
 
-Each pixel of the map holds the moment at which the brush first covers it, so that one drawing
-holds the hole at every moment of the walk, and its size at each of them is known.
+Each pixel of the map holds the moment at which a brush first covers it, so that one drawing holds
+the hole at every moment, and its size at each of them is known.  The constants were fitted so that
+depth, contour and islands of the holes are those of the paper's masks (`study/paper_masks.csv`);
+lengths are in sides, the root of the mask's area.
 """
 
 import math
@@ -9,43 +11,67 @@ import math
 import cv2
 import numpy as np
 
-NEVER = 255  # the time of a pixel that the brush does not reach
-_STAMPS = (18, 44)  # fewest and most brush positions of a short walk
-_MORE_STAMPS = 30  # of one that covers all, so that large holes are no less irregular
-_STROKES = 6  # most strokes of a walk
-_CROP = 1.25  # side of the box that is walked over that of the image, with border
-_OVERLAP = 2.8  # area that a walk is planned to cover, over what is wanted
-_DILATED = 0.25  # share of the walks that are dilated
-# Corners of the brushes in radii, as complex numbers x + iy; a disc has none.
-_CORNERS = np.array([[0] * 4, [1.25, 1.25j, -1.25, -1.25j], [1.5, 0.9j, -1.5, -0.9j]])
-_DISC = 0
+NEVER = 255  # the time of a pixel that no brush reaches
+_STEP = 0.04  # of a walk, between two of its turns
+_STAMPS = 5  # brush positions in a step: close enough for the thinnest brush
+_WIDTH = (0.028, 0.113)  # of a brush: in small holes, and over the hole ratio in large ones
+_THINNER = 2.4  # power of the covered share, which thins the brushes so that islands stay
+_BRUSHES = (0.67, 1.0, 1.49)  # their widths over that of the mask
+_ALIKE = 0.8  # how alike they become where all is covered
+_USE = (0.33, 0.37, 0.3)  # parts of the walks that take each brush
+_CHANGES = 0.08  # part of the steps with another brush than their walk's
+_ROUNDED = 0.75  # part of the masks with round brushes
+_WALK = (8, 22)  # fewest and most steps of a walk, in the mean over a mask
+_LONGER = 2  # by how much they become longer where all is covered
+_WANDER = 3.6  # radians, the widest range of a turn
+_PARALLEL = 2.1  # how soon the walks become parallel as the share grows
+_SPREAD = 0.2  # of the walks of a cluster
+_ALONE = (0.3, 0.9)  # part of the walks without a cluster: this, and this times the share
+_CLOSED = (0.027, 1.35)  # gaps narrower than this, times this power of the share, are closed
+_PLANNED = 1.5  # length of the walks over what would be enough if they lay at random
+_MOST_SHARE = 0.96  # of the room, that walks are planned to cover
 
 
 def draw(
     size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Walk until at least `pixels` are covered, or as many as the times can tell apart.
+    """Walk until about `pixels` or more are covered; seldom they are fewer.
 
     The strip of `margin` pixels along the sides stays uncovered.
 
     Returns
     -------
     times : ndarray of shape (height, width), uint8
-        `NEVER` where the brush did not come.
-    centres : ndarray of shape (stamps, 2)
-        (x, y) of the brush at each time.
+        `NEVER` where no brush came.
+    centres : ndarray of shape (moments, 2)
+        (x, y) of a brush at each time.
     found : int
         Pixels covered in all.
     """
-    height, width = size
-    room = (height - 2 * margin) * (width - 2 * margin)
-    share = min(pixels / room, 0.97)
-    times, centres = _walk(size, margin, share, 0, rng)
-    while (found := covered(times, NEVER - 1)) < pixels and len(centres) < NEVER:
-        share = min(1.3 * share, 0.99)
-        walk, path = _walk(size, margin, share, len(centres), rng)
-        times, centres = cv2.min(times, walk), np.concatenate([centres, path])
-    return times, centres, found
+    side = math.sqrt(size[0] * size[1])
+    room = np.array([[size[1] - 2 * margin], [size[0] - 2 * margin]])
+    share = min(pixels / room.prod(), _MOST_SHARE)
+    random = rng.random(6).tolist()
+    width = math.hypot(_WIDTH[0], _WIDTH[1] * pixels / side**2) * (1 - share**_THINNER)
+    width *= math.exp(0.5 * (random[0] - 0.5))
+    # A random set of strokes of length l and width w leaves exp(-l w / room) of the room known.
+    area = -math.log(1 - share) * room.prod() / side**2
+    length = _PLANNED * area / (width * np.dot(_BRUSHES, _USE)) + 0.2
+    path, brushes = _walks(int(length / _STEP) + 1, share, room / side, random[2:], rng)
+    # What leaves the room on one side comes in on the other: the walks are as dense everywhere.
+    columns, rows = (side * path).astype(np.int32) % room[:, :, None] + margin
+    moments = np.arange(len(brushes)) * min(NEVER, len(brushes)) // len(brushes)
+    times = _paint(size, rows * size[1] + columns, brushes, moments, width * side, share, rng)
+    gap = int(_CLOSED[0] * share ** _CLOSED[1] * side + random[1])
+    if gap > 1:
+        # Opening the times closes the hole at every moment at once.
+        times = cv2.morphologyEx(times, cv2.MORPH_OPEN, np.ones((gap, gap), np.uint8))
+    if margin:
+        times[:margin], times[-margin:] = NEVER, NEVER
+        times[:, :margin], times[:, -margin:] = NEVER, NEVER
+    first = np.flatnonzero(np.diff(moments, prepend=-1))
+    centres = np.stack([columns[first, 0], rows[first, 0]], axis=1)
+    return times, centres, covered(times, NEVER - 1)
 
 
 def covered(times: np.ndarray, time: int) -> int:
@@ -53,70 +79,61 @@ def covered(times: np.ndarray, time: int) -> int:
     return cv2.countNonZero((times <= time).view(np.uint8))
 
 
-def _walk(size, margin, share, first, rng) -> tuple[np.ndarray, np.ndarray]:
-    """One walk of several strokes, its times counted from `first`: (times, centres)."""
-    random = rng.random(4).tolist()
-    stamps = _STAMPS[0] + random[0] * (_STAMPS[1] - _STAMPS[0]) + share * _MORE_STAMPS
-    stamps = min(int(stamps if first == 0 else stamps / 2), NEVER - first)
-    inner = np.array([size[1] - 2 * margin, size[0] - 2 * margin], dtype=float)
-    # n stamps of radius r, a step of 1.65 r each, leave 3.3 n r^2, less what they cross again.
-    # Where it must not leave the box it crosses itself more.
-    area = -math.log(1 - share) * inner[0] * inner[1] * (1 + share**2 if margin else _CROP**2)
-    radius = max(1.0, math.sqrt(_OVERLAP * area / (3.3 * stamps)))
-    dilation = int(random[1] * (2 + radius / 4)) if random[2] < _DILATED else 0
-    stroke = (int(1 + random[3] * _STROKES) * rng.random(stamps)).astype(int)
-    stroke.sort()
-    brush = radius * (0.5 + rng.random(_STROKES))
-    path = _path(stroke, brush[stroke], inner, margin, dilation, rng)
+def _walks(steps, share, room, random, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Walks one after the other: positions (2, steps, stamps) in sides, the brush of each step."""
+    draws = rng.random((4, steps))
+    # The denser, the longer, straighter and more parallel: islands are long, not many.
+    mean_steps = (_WALK[0] + (_WALK[1] - _WALK[0]) * random[0]) * (1 + _LONGER * share**2)
+    starts = draws[0] < 1 / mean_steps
+    starts[0] = True
+    walk = starts.cumsum() - 1
+    walks = int(walk[-1]) + 1
+    wander, brush, far = rng.random((3, walks))
+    turns = (_WANDER * (1 - share) * wander**2)[walk] * (draws[1] - 0.5)
+    directions = 2 * np.pi * (draws[1, starts] - 0.5) * max(0.1, 1 - _PARALLEL * share**3)
+    turns[starts] = directions + 2 * np.pi * random[1]
+    headings = turns.cumsum()
+    headings -= (headings - turns)[starts][walk]
+    move = _STEP * np.stack([np.cos(headings), np.sin(headings)])
+    path = move.cumsum(axis=1) - move
+    alone = far < _ALONE[0] + _ALONE[1] * share
+    path += (_starts(alone, room, random[2:], rng) - path[:, starts])[:, walk]
+    path = path[:, :, None] + move[:, :, None] * (np.arange(_STAMPS) / _STAMPS)
+    brushes = np.digitize(brush, np.cumsum(_USE[:-1]))[walk]
+    other = draws[2] < _CHANGES
+    brushes[other] = (len(_BRUSHES) * draws[3, other]).astype(int)
+    return path, brushes
+
+
+def _starts(alone, room, random, rng) -> np.ndarray:
+    """Where the walks begin, (2, walks): evenly spread in the room, or in a cluster with the last.
+
+    The even ones are Roberts' sequence R2: multiples of powers of the plastic number, modulo 1.
+    """
+    order = np.arange(len(alone))
+    even = (np.outer([0.7548776662466927, 0.5698402909980532], order) + np.array([random]).T) % 1
+    cluster = np.maximum.accumulate(np.where(alone, order, 0))
+    offset = _SPREAD * rng.standard_normal((2, len(alone)))
+    return room * even[:, cluster] + np.where(alone, 0, offset)
+
+
+def _paint(size, stamps, brushes, moments, width, share, rng) -> np.ndarray:
+    """Dilate the marked stamps (steps, stamps) of each brush by its shape: the times."""
     times = np.full(size, NEVER, dtype=np.uint8)
-    _stamp(times, first, path, stroke, brush, rng)
-    if dilation:
+    random = rng.random((len(_BRUSHES) + 1, 4)).tolist()
+    # Corners are rounded by a disc that fits the thinnest brush, or not at all.
+    disc = int(width * _BRUSHES[0] * random[-1][0])
+    disc = disc if random[-1][1] < _ROUNDED else 0
+    for number, draws in enumerate(random[:-1]):
+        layer = np.full(size, NEVER, dtype=np.uint8)
+        # The last first, so that the earliest time stays.
+        steps = np.flatnonzero(brushes == number)[::-1]
+        layer.reshape(-1)[stamps[steps]] = moments[steps, None]
+        mean = width * _BRUSHES[number] ** (1 - _ALIKE * share**2)
+        sides = [max(1, int(mean * (0.8 + 0.4 * draws[i]) + draws[i + 2]) - disc) for i in (0, 1)]
         # Dilating the hole at every moment at once: each pixel takes the earliest time nearby.
-        times = cv2.erode(times, np.ones((2 * dilation + 1,) * 2, np.uint8))
-    if margin:
-        times[:margin], times[-margin:] = NEVER, NEVER
-        times[:, :margin], times[:, -margin:] = NEVER, NEVER
-    return times, path
-
-
-def _path(stroke, brush, inner, margin, dilation, rng) -> np.ndarray:
-    """Centres (x, y) of the stamps: a walk whose heading drifts, and that jumps between strokes."""
-    random = rng.random((4, len(stroke)))
-    # Between two strokes the heading is new, and a jump over many boxes ends anywhere in the box.
-    new = np.ones(len(stroke), dtype=bool)
-    np.not_equal(stroke[1:], stroke[:-1], out=new[1:])
-    turns = 2 * np.pi * random[0]
-    turns[~new] *= 0.25
-    steps = (1.1 + 1.1 * random[1]) * brush * np.exp(1j * (turns - np.pi / 4).cumsum())
-    steps += new * (8 * inner[0] * random[2] + 8j * inner[1] * random[3])
-    # Cropping: a larger box is walked than the image shows.  Or else: stay clear of the margin.
-    slack = (brush + dilation)[:, None] if margin else (1 - _CROP) / 2 * inner
-    half = np.maximum(inner / 2 - slack, 1e-9)
-    path = _fold(steps.cumsum(), half).view(complex)[:, 0] * np.exp(2j * np.pi * random[0, 0])
-    path = _fold(path, half) if margin else path.view(float).reshape(-1, 2)
-    return path + (inner / 2 + margin)
-
-
-def _fold(path: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Fold a complex path into the box of these half sides about 0, as a ball bounces off walls."""
-    points = path.view(float).reshape(-1, 2)
-    return half - np.abs((points + half) % (4 * half) - 2 * half)
-
-
-def _stamp(times, first, path, stroke, brush, rng) -> None:
-    """Draw the brush along the path, last position first, so that the earliest time stays."""
-    random = rng.random((2, _STROKES))
-    kinds = (len(_CORNERS) * random[0]).astype(int)
-    corners = (brush * np.exp(2j * np.pi * random[1]))[:, None] * _CORNERS[kinds]
-    polygons = path[:, None] + corners[stroke].view(float).reshape(-1, 4, 2)
-    polygons = polygons.astype(np.int32)
-    centres = path.astype(np.int32).tolist()
-    kinds, widths = kinds.tolist(), (2 * np.maximum(brush, 1)).astype(int).tolist()
-    strokes = stroke.tolist()
-    for i in range(len(strokes) - 1, -1, -1):
-        brush = strokes[i]
-        if kinds[brush] == _DISC:
-            start = centres[i - 1 if i and strokes[i - 1] == brush else i]
-            cv2.line(times, start, centres[i], first + i, widths[brush])
-        else:
-            cv2.fillConvexPoly(times, polygons[i], first + i)
+        times = cv2.min(times, cv2.erode(layer, np.ones(sides, np.uint8)))
+    if disc > 1:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (disc + 1, disc + 1))
+        times = cv2.erode(times, disc)
+    return times
