@@ -1,8 +1,8 @@
 """Irregular masks at a guaranteed hole ratio: brush strokes, and occlusions as in the paper.
 
 A mask is a pure function of (seed, number).  Strokes are drawn as a map of the order in which the
-pixels become hole, and stop where the ratio lies in the interval; an occlusion grows by distance
-until it does.
+pixels become hole, and stop where the ratio lies in the interval; occlusions become hole object
+after object until it does.
 """
 
 import math

@@ -5,7 +5,8 @@ frame without a counterpart in the other is found as in Sundaram, Brox and Keutz
 directions: hidden in the second frame, or not yet seen in the first.  Such pixels lie in thin,
 broken bands along outlines; specks beside them stand for errors of a flow that is not known but
 estimated.  They become hole object after object, each dilated by a square, until the ratio is
-reached: by many contours, not by swelling.
+reached: by many contours, not by swelling.  Tiny islands of known pixels are filled.  Depth,
+contour and known parts are near those of the paper's masks (study/paper_masks.csv, masks/shape.py).
 """
 
 import math
@@ -18,12 +19,14 @@ from pconv_core.masks.scenes import FASTEST, MOST_LAYERS, Scene, labels, random_
 
 _SIDES = (128, 256)  # of the simulated frame: at least, at most
 _STEPS = 32  # of time in which one object's occlusions become hole, from one end to the other
-_MOST_SCENES = 5
-_SPECKS = 4  # at most, for each side of length that is found
-_NEVER = _STEPS * MOST_LAYERS
-_LAYERS = 36  # for each side**2 of scene and unit of -log(1 - share)
+_MOST_SCENES = 5  # one after another in a mask, until the ratio is reached
+_NEVER = _STEPS * MOST_LAYERS  # a time after all others
+_SPECKS = 4  # at most, for each `side` occluded pixels
+# Bands laid at random leave exp(-length * width / area) of an area known.
+_LAYERS = 36  # for each side**2 of scene and unit of -log(1 - share of hole)
 _DILATION = (0.028, 0.054)  # side of the square, in sides
-_SMALLEST = 0.0035  # known island that stays, over side**2 and share: others are filled
+_THINNER = 0.1  # by how much the square would be smaller where all is hole
+_SMALLEST = 0.0035  # area of a known island that stays, in side**2, where nearly all is hole
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
@@ -84,7 +87,7 @@ def occlusions(
     here = np.ascontiguousarray(first[pad : height - pad, pad : width - pad])
     steps = np.zeros(256, dtype=np.int32)
     steps[: len(motions)] = motions[:, 0] + width * motions[:, 1]
-    target = cv2.LUT(here, steps)
+    target = cv2.LUT(here, steps)  # where each pixel moves to, as a flat index
     target += np.arange(pad, width - pad, dtype=np.int32)
     target += (width * np.arange(pad, height - pad, dtype=np.int32))[:, None]
     there = second.ravel().take(target, mode="clip")
@@ -100,7 +103,8 @@ def occlusions(
 def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> np.ndarray:
     """Hole of `pixels` in a frame of this (height, width): uint8, 0 or 1."""
     side, share = math.sqrt(size[0] * size[1]), min(pixels / (size[0] * size[1]), 0.95)
-    dilation = max(1, round(side * rng.uniform(*_DILATION)))
+    # What is nearly full has thinner bands, so that known islands remain.
+    dilation = max(1, round(side * rng.uniform(*_DILATION) * (1 - _THINNER * share**3)))
     area = (1 + 2 * FASTEST) ** 2
     layers = round(_LAYERS * area * -math.log(1 - share) * rng.uniform(1.15, 2.2))
     layers = min(max(4, layers), MOST_LAYERS)
@@ -114,12 +118,14 @@ def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> n
             filled = _small_islands(_first(times, pixels), _SMALLEST * share**3 * side**2)
             times[filled] = 0
             return _first(times, pixels)
+    # Where nearly all is to be hole, scenes leave islands that only growing closes.
     return (grow(hole, pixels, 0) == 0).astype(np.uint8)
 
 
 def _times(size, layers: int, pad: int, rng: np.random.Generator) -> np.ndarray:
     """When each pixel becomes hole, before dilation, on a frame wider by `pad` on each side."""
     side = math.sqrt(size[0] * size[1])
+    # The crop, and what dilates into it; around it room for what moves in or out.
     view = size[0] + 2 * pad, size[1] + 2 * pad
     beyond = math.ceil(FASTEST * side)
     whole = view[0] + 2 * beyond, view[1] + 2 * beyond
