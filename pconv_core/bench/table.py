@@ -21,9 +21,13 @@ from pconv_core.bench.networks import LEVELS, Cell
 from pconv_core.training import PRECISIONS
 
 PAIRS = 7
-# Two trainings at once: threads of each, and how these wait; the second is how it would be if
+# Two trainings at once: threads of each, and how these wait; the last is how it would be if
 # pconv_core did not set that.
-SIDE_BY_SIDE = (("one thread each", 1, "PASSIVE"), ("two each, spinning", 2, "ACTIVE"))
+SIDE_BY_SIDE = (
+    ("one thread each", 1, "PASSIVE"),
+    ("two threads each", 2, "PASSIVE"),
+    ("two threads each, spinning", 2, "ACTIVE"),
+)
 _MEASURED = ("seconds", "seconds_low", "seconds_high", "reference_seconds", "ratio", "ratio_low")
 _MEASURED += ("ratio_high", "pairs", "memory_mib", "reference_memory_mib", "images_per_second")
 _MEASURED += ("note",)

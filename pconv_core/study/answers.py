@@ -7,6 +7,7 @@ import pandas as pd
 
 from pconv_core.evaluation import UP_TO_HALF
 from pconv_core.study.claims import AS_GOOD
+from pconv_core.study.mask_shapes import SHAPES, over_paper
 from pconv_core.study.profile import load_profile
 from pconv_core.study.run import label
 from pconv_core.study.summary import PHOTOS, change
@@ -33,13 +34,15 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         for before, after in pairwise(s.select_dtypes("number") for s in stages)
     ]
     masks = table("01_masks_by_bin")["in_bin_of_100"]
+    shapes = over_paper(table("01_mask_shapes"))[list(SHAPES)]
     loss = table("06_loss_by_stage").set_index(["model", "stage"])["median_total"][ours]
     photo = table("09_photo").set_index("model")
     costs = table("08_deviations").query("whose == 'P-Conv'").sort_values("delta_psnr").iloc[0]
     return {
         "01_mask_generation": (
             "What are irregular masks, and how do partial convolutions close them?",
-            f"{masks.sum():,} of {100 * len(masks):,} masks lie in the bin asked for",
+            f"{masks.sum():,} of {100 * len(masks):,} masks lie in the bin asked for; depth, contour "
+            f"and known parts within {(shapes - 1).abs().max(axis=None):.0%} of the paper's means",
         ),
         "02_pretrain_stage1": (
             "What is learned with little style loss?",
@@ -48,7 +51,7 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         ),
         "03_pretrain_stage2": (
             "What does the full style weight change?",
-            moves[0],
+            _style(table("03_style_effect", "style")),
         ),
         "04_finetune_coco": (
             "What does fine-tuning with a frozen encoder norm bring?",
@@ -63,7 +66,7 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(table)),
         "08_deviations": (
             "Which of P-Conv's departures from the paper costs how much?",
-            f"{costs['deviation']} costs most: {change(costs)}",
+            f"{costs['deviation']} costs most: {change(costs)} (random features)",
         ),
         "09_inpaint_a_photo": (
             "What becomes of a whole photograph?",
@@ -73,6 +76,16 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         ),
         "10_benchmarks": ("What does a mask cost?", _price(reference)),
     }
+
+
+def _style(effect: pd.DataFrame) -> str:
+    changes = effect.set_index("metric")[["difference", "low", "high"]]
+    distance, psnr = changes.loc["lite0"], changes.loc["psnr"]
+    return (
+        f"120 instead of 1: Lite0 distance {distance.iloc[0]:+.3f} ({distance.iloc[1]:+.3f} to "
+        f"{distance.iloc[2]:+.3f}), {psnr.iloc[0]:+.2f} dB ({psnr.iloc[1]:+.2f} to "
+        f"{psnr.iloc[2]:+.2f}); {effect['random_seeds'][0]} random seeds (photographs, 64 pixels)"
+    )
 
 
 def _lite0(table: pd.DataFrame, models: list[str], form: str = "{:.3f}") -> str:
