@@ -41,6 +41,8 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
         named = replace(profile, seed=seed, name=f"{profile.name}/{seed}")
         study = Study(named, results)
         for stage, arm in ARMS.items():
+            study.network("pconv", profile.size, stage)
+            # As stored: a network that was just trained differs in its memory order, and rounds so.
             net = study.network("pconv", profile.size, stage)
             fill = evaluation.network_fill(net)
             table = evaluation.evaluate(fill, first.evaluation_set(profile.size))

@@ -80,8 +80,9 @@ def _networks(overall: pd.DataFrame, gaps: pd.DataFrame, size: int) -> str:
         f"On BSDS500's test photographs at {size} pixels, hole ratios up to 0.5, the partial U-Net "
         f"reaches {overall.loc[ours, 'psnr']:.2f} dB: {_margin(unet)} against the traditional "
         f"U-Net and {_margin(conv)} against itself with plain convolutions (intervals: 95 % over "
-        f"the crops, one training each, {overall.loc[ours, 'features']}); its SSIM is {overall.loc[ours, 'ssim']:.3f}, that of the "
-        f"traditional one {overall.loc[label('unet', size), 'ssim']:.3f}"
+        f"the crops, one training each, {overall.loc[ours, 'features']}); its SSIM is "
+        f"{overall.loc[ours, 'ssim']:.3f}, that of the traditional one "
+        f"{overall.loc[label('unet', size), 'ssim']:.3f}"
         f"{_distances(overall, ours, label('unet', size))}."
     )
 
