@@ -3,10 +3,11 @@
 Two frames of a scene of many layers are simulated, at 128 to 256 pixels a side.  A pixel of one
 frame without a counterpart in the other is found as in Sundaram, Brox and Keutzer (2010), in both
 directions: hidden in the second frame, or not yet seen in the first.  Such pixels lie in thin,
-broken bands along outlines; specks beside them stand for errors of a flow that is not known but
-estimated.  They become hole object after object, each dilated by a square, until the ratio is
-reached: by many contours, not by swelling.  Tiny islands of known pixels are filled.  Depth,
-contour and known parts are near those of the paper's masks (study/paper_masks.csv, masks/shape.py).
+broken bands along outlines.  That a real flow is estimated is simulated by pixels missed and
+astray, and by specks beside the bands.  Then object after object becomes hole, each dilated by a
+square, until the ratio is reached: by many contours, not by swelling.  Tiny islands of known pixels
+are filled.  Depth, contour and known parts come near those of the paper's masks
+(study/paper_masks.csv, measured by masks/shape.py).
 """
 
 import math
@@ -21,12 +22,13 @@ _SIDES = (128, 256)  # of the simulated frame: at least, at most
 _STEPS = 32  # of time in which one object's occlusions become hole, from one end to the other
 _MOST_SCENES = 5  # one after another in a mask, until the ratio is reached
 _NEVER = _STEPS * MOST_LAYERS  # a time after all others
+_FOUND = (0.6, 1)  # part of the occluded pixels that the estimate finds
+_ASTRAY = 0.004  # how far they are off, standard deviation in sides
 _SPECKS = 4  # at most, for each `side` occluded pixels
 # Bands laid at random leave exp(-length * width / area) of an area known.
 _LAYERS = 36  # for each side**2 of scene and unit of -log(1 - share of hole)
-_DILATION = (0.028, 0.054)  # side of the square, in sides
-_THINNER = 0.1  # by how much the square would be smaller where all is hole
-_SMALLEST = 0.0035  # area of a known island that stays, in side**2, where nearly all is hole
+_DILATION = (0.026, 0.054)  # side of the square, in sides
+_SMALLEST = 0.0045  # area of a known island that stays, in side**2, where nearly all is hole
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
@@ -103,8 +105,7 @@ def occlusions(
 def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> np.ndarray:
     """Hole of `pixels` in a frame of this (height, width): uint8, 0 or 1."""
     side, share = math.sqrt(size[0] * size[1]), min(pixels / (size[0] * size[1]), 0.95)
-    # What is nearly full has thinner bands, so that known islands remain.
-    dilation = max(1, round(side * rng.uniform(*_DILATION) * (1 - _THINNER * share**3)))
+    dilation = max(1, round(side * rng.uniform(*_DILATION)))
     area = (1 + 2 * FASTEST) ** 2
     layers = round(_LAYERS * area * -math.log(1 - share) * rng.uniform(1.15, 2.2))
     layers = min(max(4, layers), MOST_LAYERS)
@@ -115,7 +116,7 @@ def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> n
         times[hole] = 0
         hole = times < _NEVER
         if np.count_nonzero(hole) >= pixels:
-            filled = _small_islands(_first(times, pixels), _SMALLEST * share**3 * side**2)
+            filled = _small_islands(_first(times, pixels), _SMALLEST * share**4 * side**2)
             times[filled] = 0
             return _first(times, pixels)
     # Where nearly all is to be hole, scenes leave islands that only growing closes.
@@ -138,20 +139,25 @@ def _times(size, layers: int, pad: int, rng: np.random.Generator) -> np.ndarray:
         occlusions(first, second, scene.motions, beyond),
         occlusions(second, first, -scene.motions, beyond),
     ):
-        rows, columns, owners = _with_specks(*found, view, side, rng)
+        rows, columns, owners = _as_estimated(*found, view, side, rng)
         within = _sweep(rows, columns, view, rng)
         times[rows, columns] = _STEPS * order[owners] + within
     return times
 
 
-def _with_specks(places, owners, size, side: float, rng: np.random.Generator) -> tuple:
-    """Rows, columns and owners of the places found, and before them of specks beside them."""
+def _as_estimated(places, owners, size, side: float, rng: np.random.Generator) -> tuple:
+    """Rows, columns and owners of what an estimated flow finds: some missed, some astray."""
+    kept = rng.random(len(places)) < rng.uniform(*_FOUND)
+    places, owners = places[kept], owners[kept]
     rows, columns = np.divmod(places, size[1])
     if not len(places):
         return rows, columns, owners
+    astray = np.rint(rng.normal(0, _ASTRAY * side, (2, len(places)))).astype(int)
+    rows = (rows + astray[0]).clip(0, size[0] - 1)
+    columns = (columns + astray[1]).clip(0, size[1] - 1)
     count = 1 + int(rng.uniform(0, _SPECKS) * len(places) / side)
     at = rng.integers(0, len(rows), count)
-    # More than half of them in clumps about a few places.
+    # Specks, more than half of them in clumps about a few places; written first.
     at = np.where(rng.random(count) < 0.6, at[rng.integers(0, max(1, count // 4), count)], at)
     away = 0.03 * side * rng.exponential(1, count) * rng.normal(0, 1, (2, count))
     return (
