@@ -62,6 +62,8 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
             masks/scenes.py masks/seeding.py masks/strokes.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
+$(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv)
+$(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py files/foreign.py)
@@ -77,6 +79,7 @@ $(DONE)/07_psnr_table.ipynb: $(DONE)/05_size_study_224_vs_256.ipynb
 $(DONE)/08_deviations.ipynb: $(DONE)/06_loss_curves.ipynb $(DONE)/07_psnr_table.ipynb
 $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 # What a chapter reads of committed runs.
+$(DONE)/03_pretrain_stage2.ipynb: $(wildcard results/reference/style/tables/*.csv)
 $(DONE)/08_deviations.ipynb: $(wildcard results/reference/deviations/*/* results/reference/photographs/*/*.csv)
 $(DONE)/10_benchmarks.ipynb: $(wildcard results/reference/bench/*.csv results/reference/bench/steps/*.csv)
 
