@@ -144,7 +144,13 @@ def test_the_replica_has_every_departure():
 
 @pytest.fixture
 def study(tmp_path):
-    changes = ["size=48", "base_channels=2", "feature_width=0.0625", "batch_size=2"]
+    changes = [
+        "size=48",
+        "base_channels=2",
+        "features=random",
+        "feature_width=0.0625",
+        "batch_size=2",
+    ]
     changes += ["stage1_steps=3", "stage2_steps=2", "finetune_steps=1", "test_per_cell=1"]
     return Study(load_profile("demo", overrides_of(["name=tiny", *changes])), tmp_path)
 

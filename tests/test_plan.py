@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 DEMO = load_profile("demo")
 SMALL = {"name": "small", "size": 32, "small_size": 32, "base_channels": 2, "batch_size": 2}
-SMALL |= {"feature_width": 0.0625, "test_per_cell": 1}
+SMALL |= {"features": "random", "feature_width": 0.0625, "test_per_cell": 1}
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,16 @@ def arguments(folder, *more):
     return [
         *("train", "--images", "embedded", "--checkpoint", str(folder / "net.pt"), "--resume"),
         *("--record", str(folder / "record.csv"), "--steps", str(STEPS), "--size", "32"),
-        *("--base-channels", "2", "--batch-size", "2", "--feature-width", "0.0625"),
+        *(
+            "--base-channels",
+            "2",
+            "--batch-size",
+            "2",
+            "--features",
+            "random",
+            "--feature-width",
+            "0.0625",
+        ),
         *("--record-every", "5", "--checkpoint-every", "4", "--workers", "0", *more),
     ]
 

@@ -15,6 +15,7 @@ TINY = {
     "size": 48,
     "small_size": 40,
     "base_channels": 2,
+    "features": "random",
     "feature_width": 0.0625,
     "batch_size": 2,
     "stage1_steps": 4,
