@@ -4,8 +4,17 @@ import torch
 
 from pconv_core import hardware
 from pconv_core.__main__ import main
-from pconv_core.bench import figures, loading, networks, side_by_side, time_shares, timing
+from pconv_core.bench import (
+    figures,
+    loading,
+    networks,
+    side_by_side,
+    time_shares,
+    timing,
+    whole_step,
+)
 from pconv_core.bench import table as bench
+from pconv_core.losses import InpaintingLoss, VGGFeatures
 
 CPU = torch.device("cpu")
 
@@ -159,3 +168,23 @@ def test_the_command_writes_tables_and_figure(tmp_path, monkeypatch):
     name = bench.machine_name(hardware.device())
     written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert written == sorted([f"{name}.csv", f"{name}.png", f"steps/{name}.csv"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_whole_steps_are_timed(precision):
+    step = {"batch": 4, "size": 32, "base_channels": 2, "precision": precision}
+    assert whole_step.usual_and_ours(CPU, 1, **step)["ratio"] > 0
+    row = whole_step.share_of_features(CPU, 1, **step)
+    assert row["images_per_second"] == pytest.approx(4 / row["reference_seconds"])
+
+
+def test_the_usual_loss_is_the_same_loss():
+    image, mask = networks.random_batch(2, 32, CPU)
+    features = VGGFeatures("random", 0.0625)
+    losses = [kind(features) for kind in (whole_step.UsualLoss, InpaintingLoss)]
+    outs = [(0.5 * image).clone().requires_grad_() for _ in losses]
+    totals = [loss(out, image, mask)[0] for loss, out in zip(losses, outs, strict=True)]
+    for total in totals:
+        total.backward()
+    torch.testing.assert_close(*totals)
+    torch.testing.assert_close(*(out.grad for out in outs))

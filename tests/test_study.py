@@ -100,8 +100,9 @@ def test_a_run_that_was_cut_off_ends_with_the_bytes_of_an_undisturbed_one(study,
 
 
 def test_two_processes_do_what_one_does_with_twice_the_batch(study):
-    one = study("one", batch_size=4).log("pconv", 48)
-    two = study("two", batch_size=2, processes=2).log("pconv", 48)
+    # The whole batch passes the features: of a part, each process would draw its own.
+    one = study("one", batch_size=4, features_share=1.0).log("pconv", 48)
+    two = study("two", batch_size=2, processes=2, features_share=1.0).log("pconv", 48)
     assert two["step"].tolist() == one["step"].tolist()
     for name in ("total", "hole", "valid"):
         assert two[name].tolist() == pytest.approx(one[name].tolist(), rel=1e-2)
