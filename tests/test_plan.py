@@ -30,6 +30,7 @@ def costs(profile, step=0.0, **rest):
     one |= {"weights": 4e6, "checkpoint": 12e6, "memory": 2e9}
     methods = [*Study(profile).models, *evaluation.BASELINES]
     none = {"picture": dict.fromkeys(methods, 0.0), "mask": dict.fromkeys(KINDS, 0.0)}
+    none["shape"] = dict.fromkeys(KINDS, 0.0)
     none |= {"towards": 0.0, "figure": 0.0, "photograph": 0.0, "deviations": 0.0, "memory": 1e9}
     training = dict.fromkeys(Study(profile).entrants.values(), one)
     return plan.Costs(training, none | rest, 0.0, dict.fromkeys(NAMES, 1000))
@@ -41,7 +42,9 @@ def seconds(profile, found):
 
 def test_training_is_where_the_notebooks_train():
     chapters = seconds(DEMO, costs(DEMO, step=1.0))
-    steps = {"02": 2 * 700, "03": 2 * 100, "04": 2 * 60, "05": 860}
+    stages = [DEMO.stage1_steps, DEMO.stage2_steps, DEMO.finetune_steps]
+    steps = dict(zip(("02", "03", "04"), (2 * n for n in stages), strict=True))
+    steps["05"] = sum(stages)
     for name in NAMES:
         assert chapters[name] == steps.get(name[:2], 0)
     full = load_profile("full")

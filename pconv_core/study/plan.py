@@ -33,8 +33,8 @@ from pconv_core.study.profile import PHOTOS, Profile, load_profile, overrides_of
 from pconv_core.study.run import OUTPUT_VARIABLE, STAGES, Study
 
 NOTEBOOKS = Path("notebooks")
-# Of each kind, at about the size of training; all of chapter 1.
-MASKS = 2000
+# Of each kind in chapter 1: at about the size of training, and those whose shapes are measured.
+MASKS, SHAPES = 2000, 2400
 # Beside the one in every chapter.
 FIGURES = {"01": 2, "05": 1, "06": 1, "07": 2, "08": 1, "09": 3, "10": 4}
 # Chapter 5 measures at these shares of the two sizes' larger one, and four methods at each.
@@ -107,7 +107,7 @@ def _other_seconds(profile: Profile, costs: Costs, number: str) -> float:
     models = Study(profile).models
     small = ["pconv"]
     if number == "01":
-        return MASKS * sum(a["mask"][kind] for kind in KINDS)
+        return sum(MASKS * a["mask"][kind] + SHAPES * a["shape"][kind] for kind in KINDS)
     if number in _TRAINING_CHAPTERS:
         return pictures * _each(a, [*models, "mean fill"])
     if number == "05":
@@ -117,7 +117,8 @@ def _other_seconds(profile: Profile, costs: Costs, number: str) -> float:
     if number == "07":
         all_of_them = [*models, *small]
         towards = len(all_of_them) * a["towards"]
-        return pictures * (_each(a, [*all_of_them, *evaluation.BASELINES]) + towards)
+        # On masks of both kinds.
+        return pictures * (2 * _each(a, [*all_of_them, *evaluation.BASELINES]) + towards)
     if number == "08":
         return a["deviations"]
     if number == "09":

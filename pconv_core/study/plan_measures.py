@@ -18,7 +18,7 @@ from pconv_core import data, evaluation, hardware
 from pconv_core.files import checkpoints
 from pconv_core.masks import BINS, KINDS, random_mask
 from pconv_core.models import InpaintingNet, build_model
-from pconv_core.study import deviation_runs
+from pconv_core.study import deviation_runs, mask_shapes
 from pconv_core.study.deviations import DEVIATIONS
 from pconv_core.study.profile import Profile
 from pconv_core.study.run import STAGES, Study
@@ -85,7 +85,8 @@ def rest(study: Study) -> dict:
     -------
     dict
         picture: seconds to measure a picture, by method.  towards: seconds a picture of
-        `evaluation.towards_input`.  mask: seconds to draw a mask, by kind.  figure: seconds to
+        `evaluation.towards_input`.  mask, shape: seconds to draw a mask, by kind, of the size of
+        training and of that whose shape is measured.  figure: seconds to
         draw and write one.  photograph: seconds in which the baselines repair that of chapter 9.
         deviations: seconds of chapter 8's brief runs, if it is the demo's.  memory: bytes.
     """
@@ -104,7 +105,8 @@ def rest(study: Study) -> dict:
     return {
         "picture": picture,
         "towards": towards,
-        "mask": {kind: _a_mask(p, kind) for kind in KINDS},
+        "mask": {kind: _a_mask(p.size, p.seed, kind) for kind in KINDS},
+        "shape": {kind: _a_mask(mask_shapes.SIZE, p.seed, kind) for kind in KINDS},
         "figure": figure,
         "photograph": _photograph(p),
         "deviations": _deviations(study) if p.profile == "demo" else 0.0,
@@ -125,9 +127,9 @@ def _a_picture(study: Study, measure: Callable[[Study], object]) -> float:
     return seconds / (CELLS * count)
 
 
-def _a_mask(p: Profile, kind: str) -> float:
+def _a_mask(size: int, seed: int, kind: str) -> float:
     cells = [(ratio, border, k) for ratio in BINS for border in (True, False) for k in range(4)]
-    draw = [lambda c=c: random_mask(p.size, c[0], c[1], p.seed, c[2], kind) for c in cells]
+    draw = [lambda c=c: random_mask(size, c[0], c[1], seed, c[2], kind) for c in cells]
     return _seconds(lambda: [d() for d in draw]) / len(cells)
 
 
