@@ -174,6 +174,7 @@ def test_the_command_writes_tables_and_figure(tmp_path, monkeypatch):
 def test_whole_steps_are_timed(precision):
     step = {"batch": 4, "size": 32, "base_channels": 2, "precision": precision}
     assert whole_step.usual_and_ours(CPU, 1, **step)["ratio"] > 0
+    assert whole_step.plain_and_fused(CPU, 1, **step)["ratio"] > 0
     row = whole_step.share_of_features(CPU, 1, **step)
     assert row["images_per_second"] == pytest.approx(4 / row["reference_seconds"])
 

@@ -139,6 +139,11 @@ def _other_tasks(device, pairs) -> Iterator[tuple[dict, Callable[[], dict]]]:
         part = {**half, "precision": precision}
         row["benchmark"] = "features_share 1 / 0.25"
         yield {**row, **part}, partial(whole_step.share_of_features, device, pairs, **part)
+    part = {**half, "precision": "float32"}
+    row["benchmark"] = "whole step eager / compiled"
+    yield {**row, **part}, partial(whole_step.eager_and_compiled, device, pairs, **part)
+    row["benchmark"] = "whole step, Adam usual / fused"
+    yield {**row, **part}, partial(whole_step.plain_and_fused, device, pairs, **part)
     for kind in ("strokes", "occlusion"):
         row = {"benchmark": f"masks: {kind}", "batch": 1, "size": 256}
         yield row, partial(loading.masks_per_second, kind, 256, pairs)

@@ -41,6 +41,22 @@ def share_of_features(device, pairs, batch, size, base_channels, precision) -> d
     return _compare(sides, device, pairs, batch, size, base_channels)
 
 
+def eager_and_compiled(device, pairs, batch, size, base_channels, precision) -> dict:
+    """Time our step as it is against network and loss compiled by torch."""
+    switches = [Switches(precision=precision, fused_adam=True, compiled=c) for c in (False, True)]
+    sides = [(one, PConvUNet, InpaintingLoss, SHARE) for one in switches]
+    row = _compare(sides, device, pairs, batch, size, base_channels)
+    torch.compiler.reset()
+    return row
+
+
+def plain_and_fused(device, pairs, batch, size, base_channels, precision) -> dict:
+    """Time our step with Adam's usual loop over the weights against the fused one."""
+    switches = [Switches(precision=precision, fused_adam=fused) for fused in (False, True)]
+    sides = [(one, PConvUNet, InpaintingLoss, SHARE) for one in switches]
+    return _compare(sides, device, pairs, batch, size, base_channels)
+
+
 def _compare(sides, device, pairs, batch, size, base_channels) -> dict:
     steps = [_step(*side, device, batch, size, base_channels) for side in sides]
     row = alternate(*steps, pairs, device)
