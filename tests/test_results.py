@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pconv_core.masks import BINS
-from pconv_core.study import STAGES, load_profile, readme
+from pconv_core.study import STAGES, load_profile, mask_shapes, readme, style_effect
 from pconv_core.study.tables import published
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +25,30 @@ def test_partial_is_above_traditional_and_mean_fill(psnr):
     for model in ("partial U-Net 64", "partial U-Net 56"):
         assert psnr[model] > psnr["traditional U-Net 64"] + 1
         assert psnr[model] > psnr["mean fill"] + 3.5
+
+
+def test_partial_is_nearer_by_lite0_distance():
+    lite0 = pd.read_csv(RESULTS / "tables/psnr_overall.csv").set_index("model")["lite0"]
+    for model in ("partial U-Net 64", "partial U-Net 56"):
+        assert lite0[model] < min(lite0["traditional U-Net 64"], lite0["mean fill"])
+
+
+def test_masks_measure_like_the_papers():
+    table = pd.read_csv(RESULTS / "tables/01_mask_shapes.csv")
+    relative = mask_shapes.over_paper(table)
+    assert len(relative) == 2 * 2 * len(mask_shapes.COMPARED)
+    assert ((relative[list(mask_shapes.SHAPES)] - 1).abs() <= mask_shapes.WITHIN).all(axis=None)
+
+
+def test_the_style_weights_effect_is_that_of_its_random_seeds():
+    tables = REFERENCE / "style/tables"
+    effect = pd.read_csv(tables / "03_style_effect.csv").set_index("metric")
+    gaps = style_effect.differences(pd.read_csv(tables / "03_style_by_seed.csv"))
+    assert len(gaps) == effect["random_seeds"].iloc[0] >= 3
+    for metric in ("psnr", "ssim", "lite0"):
+        row = effect.loc[metric]
+        assert row["difference"] == pytest.approx(gaps[metric].mean(), abs=2e-3)
+        assert row["low"] < row["difference"] < row["high"]
 
 
 def test_partial_is_below_the_classical_methods(psnr):
