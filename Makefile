@@ -10,7 +10,8 @@ READY   := $(VENV)/.ready
 RESULTS := results/$(NAME)
 DONE    := $(RESULTS)/notebooks
 WORKER  := $(BIN)/python -m pconv_core.study.pipeline
-SETTINGS := --profile $(PROFILE) $(if $(filter-out $(PROFILE),$(NAME)),--set name=$(NAME)) \
+# Recursive: a target may have a profile of its own.
+SETTINGS = --profile $(PROFILE) $(if $(filter-out $(PROFILE),$(NAME)),--set name=$(NAME)) \
             $(if $(PLACES365),--set pretrain_photos=places365:$(abspath $(PLACES365)) --set test_photos=places365:$(abspath $(PLACES365))) \
             $(if $(COCO),--set finetune_photos=coco2014:$(abspath $(COCO))) \
             $(if $(PRETRAIN),--set pretrain_photos=$(abspath $(PRETRAIN))) \

@@ -38,7 +38,7 @@ _EMBEDDED = {
     "test": ("skimage/data/astronaut.png", "skimage/data/chelsea.png"),
 }
 # Data sets with their folders in the official archives, by split.
-_OFFICIAL = {
+OFFICIAL = {
     "places365": {
         "name": "Places365-Standard",
         "train": ("train", "data_256_standard", "data_large_standard", "data_256", "data_large"),
@@ -155,7 +155,7 @@ def open_photos(source: str, split: str) -> Photos:
     if source == "embedded":
         return embedded(split)
     kind, _, root = source.partition(":")
-    if root and kind in _OFFICIAL:
+    if root and kind in OFFICIAL:
         return _official(kind, root, "train" if split == "train" else "val")
     return folder(source)
 
@@ -163,7 +163,7 @@ def open_photos(source: str, split: str) -> Photos:
 def source_name(source: str) -> str:
     """Name a source in a table: of a folder the last two parts of its path, no more."""
     kind, _, root = source.partition(":")
-    if root and kind in _OFFICIAL:
+    if root and kind in OFFICIAL:
         return kind
     return "/".join([part for part in Path(source).parts if part != "/"][-2:])
 
@@ -372,7 +372,7 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def _official(kind: str, root: str | Path, split: str) -> Photos:
-    name, folders = _OFFICIAL[kind]["name"], _OFFICIAL[kind][split]
+    name, folders = OFFICIAL[kind]["name"], OFFICIAL[kind][split]
     for candidate in folders:
         if (Path(root) / candidate).is_dir():
             return folder(Path(root) / candidate)

@@ -1,7 +1,8 @@
 """Several processes that train one network: `torchrun ... -m pconv_core train ...`.
 
 Every process takes its own part of each batch; gradients are averaged and batch norm looks at the
-whole batch, so N processes do what one does with an N-fold batch.
+whole batch, so N processes do what one does with an N-fold batch.  Where only a share of a batch
+passes through the perceptual features, each process draws its own.
 """
 
 import os

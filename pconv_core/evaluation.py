@@ -170,7 +170,7 @@ def lite0_distance(results: Tensor, truths: Tensor) -> Tensor:
     Parameters
     ----------
     results, truths : Tensor of shape (N, 3, H, W)
-        RGB in [0, 1], H and W at least 32.
+        RGB in [0, 1]; of sides below 32 pixels the deepest stages see little more than padding.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
 
 
 def picture_row(
-    out: np.ndarray, comp: np.ndarray, truth: np.ndarray, hole: np.ndarray, lite0: float
+    out: np.ndarray, comp: np.ndarray, truth: np.ndarray, hole: np.ndarray, distance: float
 ) -> dict[str, float]:
     """Every measure of one filled picture, named and ordered as in all tables.
 
@@ -255,13 +255,13 @@ def picture_row(
     out, comp, truth : ndarray of shape (H, W, 3)
         I_out, I_comp and I_gt, RGB in [0, 1].
     hole : ndarray of shape (H, W) and type bool
-    lite0 : float
+    distance : float
         The `lite0_distance` of I_comp.
     """
     of_comp, of_out = metrics(comp, truth, hole), metrics(out, truth)
     whole = {name: of_comp.pop(name) for name in of_out}
     of_out = {f"{name}_out": value for name, value in of_out.items()}
-    return {**whole, "lite0": lite0, **of_comp, **of_out}
+    return {**whole, "lite0": distance, **of_comp, **of_out}
 
 
 def by_bin(pictures: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The inpainting loss (eq. 7) and the VGG-16 features it looks through."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -61,9 +62,9 @@ class VGGFeatures(nn.Module):
     It expects values from 0 to 255, so its features are large: `hed.MEAN_ACTIVATIONS` lists the
     means of its convolutions, from 3 to 26.  The perceptual term of eq. 7 is linear in the
     features and the style terms are quadratic, so the weights 0.05 and 120 presuppose a scale,
-    which the paper does not state.  Here each convolution is divided by its mean, so that this is
-    1 on the same photographs; Gatys et al. (2016) normalise their VGG so, filter by filter.
-    "imagenet" keeps the scale that torchvision's has.
+    which the paper does not state.  Here the output of each convolution is divided by its mean
+    over a fixed set of photographs, so that the new mean is 1; Gatys et al. (2016) normalise their
+    VGG so, filter by filter.  "imagenet" keeps the scale that torchvision's has.
     """
 
     def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
@@ -186,10 +187,11 @@ class InpaintingLoss(nn.Module):
         Returns
         -------
         Tensor of shape (K,), int64, or None
-            In ascending order, K = max(1, round(features_share * batch_size)); None, all of them,
-            if that is the whole batch.  A pure function of (seed, number, batch_size).
+            In ascending order, K = features_share * batch_size rounded, at least 1; None, all of
+            them, if that is the whole batch.  A pure function of (seed, number, batch_size).  Of a
+            batch done in parts each part has at least one, so many small parts raise the share.
         """
-        count = max(1, round(self.features_share * batch_size))
+        count = max(1, math.floor(self.features_share * batch_size + 0.5))
         if count == batch_size:
             return None
         chosen = generator(self.seed, number, "features").permutation(batch_size)[:count]

@@ -44,7 +44,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Switches:
-    """How the same arithmetic is carried out; each changes results within rounding only."""
+    """How the same arithmetic is carried out; all but the last change results by rounding only."""
 
     channels_last: bool = True  # memory order (N, H, W, C), that of most convolution kernels
     precision: str = "float32"  # or "bfloat16", autocast of convolutions; or "auto"

@@ -9,6 +9,7 @@ import yaml
 from packaging.requirements import Requirement
 
 import pconv_core
+from pconv_core.files import packaged
 from pconv_core.study import readme
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +38,15 @@ def test_constraints_are_exact_and_from_the_index():
     for pin in pins().values():
         assert pin.url is None
         assert [s.operator for s in pin.specifier] == ["=="]
+
+
+def test_trained_weights_are_those_the_errors_name():
+    lines = (ROOT / "trained.txt").read_text().splitlines()
+    listed = {line.split()[0] for line in lines if line and not line.startswith("#")}
+    named = {w.install.rpartition(" ")[2] for w in (packaged.HED, packaged.LITE0)}
+    assert named < listed
+    (definition,) = listed - named
+    assert definition in (ROOT / "pconv_core/files/lite0.py").read_text()
 
 
 def test_every_dependency_says_why():

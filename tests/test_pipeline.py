@@ -270,3 +270,9 @@ def test_help_lists_every_target():
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("all", "deviations", "test", "lab", "clean", "notebooks", "install", "help"):
         assert f"\n{target} " in f"\n{listed}"
+
+
+def test_make_style_has_a_profile_of_its_own():
+    command = ["make", "-n", "style", "PRETRAIN=a", "TEST=b"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "style_effect --profile style --set pretrain_photos=" in done.stdout

@@ -105,6 +105,8 @@ def test_finding_says_the_sign_only_where_it_is_sure(low, high, word):
 
 def test_errors_are_one_line(capsys):
     assert style_effect.main(["--random-seeds", "1"]) == 2
-    assert capsys.readouterr().err == "error: --random-seeds is 1; it should be at least 2\n"
+    assert capsys.readouterr().err == (
+        "error: random seeds are 1; they should be at least 2, for an interval\n"
+    )
     assert style_effect.main(["--set", "pretrain_photos=/nowhere"]) == 2
     assert "no folder at" in capsys.readouterr().err

@@ -7,7 +7,7 @@ processes share each step.
 
 from pathlib import Path
 
-from pconv_core import data, distributed
+from pconv_core import data, distributed, hardware
 from pconv_core.commands import options
 from pconv_core.files import checkpoints
 from pconv_core.losses import InpaintingLoss, VGGFeatures
@@ -92,6 +92,7 @@ def run(given) -> None:
         if given.start is not None:
             checkpoints.load_into(net, checkpoints.read(given.start), given.start)
         settings = {name: getattr(given, name) for name in _DECIDING}
+        settings["precision"] = hardware.precision(given.precision, device)
         settings |= {"processes": distributed.processes(), "from": str(given.start or "")}
         train(
             net.to(device),

@@ -12,7 +12,8 @@ from pconv_core.files import packaged
 MEAN = (122.679 / 255, 116.669 / 255, 104.007 / 255)
 STD = (1.0, 1.0, 1.0)
 # Of each convolution after its ReLU, over all filters and positions of the seven embedded
-# photographs to train on, the middle square of each at 128 pixels; tests/test_losses.py measures.
+# photographs to train on, the middle square of each at 128 pixels;
+# tests/test_trained_features.py measures them.
 MEAN_ACTIVATIONS = (19.8535, 25.9509, 19.5042, 5.97814, 11.9614, 10.7074, 3.40875)
 # Up to pool3.
 _LAYERS = ("block1/layers/conv2d", "block1/layers/conv2d_1")

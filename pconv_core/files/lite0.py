@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pconv_core.files.checkpoints import read_tensors
-from pconv_core.files.packaged import INSTALL, LITE0, find
+from pconv_core.files.packaged import LITE0, find
 
 # The last blocks before each halving of the side, and the last of all: strides 2, 4, 8, 16, 32.
 STAGES = (0, 2, 4, 10, 15)
@@ -30,7 +30,7 @@ def network() -> nn.Module:
     except ImportError:
         raise ValueError(
             "the package efficientnet-lite-pytorch (the definition of EfficientNet-Lite0) is not "
-            f"installed; install it by: {INSTALL}"
+            "installed; install it by: pip install --no-deps efficientnet-lite-pytorch==0.1.0"
         ) from None
     # With a size it would pad every picture as one of that size.
     with torch.random.fork_rng(devices=[]):

@@ -188,7 +188,7 @@ def _resize(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     scale = max(size) / max(hole.shape)
     if scale < 1:
         return cv2.resize(hole, size[::-1], interpolation=cv2.INTER_AREA)
-    hole = cv2.resize(hole, size[::-1], interpolation=cv2.INTER_LINEAR)
+    hole = cv2.resize(hole, size[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
     return cv2.blur(hole, (2 * round(0.7 * scale) + 1,) * 2) if scale > 1.3 else hole
 
 

@@ -41,6 +41,10 @@ def random_scene(count: int, size: tuple[int, int], side: float, rng: np.random.
     side : float
         Pixels that count as one side: shapes and motions scale with it.
     rng : Generator
+
+    Returns
+    -------
+    Scene
     """
     group = np.sort(rng.integers(0, max(1, count // 4), count))
     groups = int(group[-1]) + 1
@@ -65,7 +69,10 @@ def random_scene(count: int, size: tuple[int, int], side: float, rng: np.random.
 
 
 def labels(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Number of the nearest layer at every pixel, 0 = background: (height, width), uint8."""
+    """Number of the nearest layer at every pixel, 0 = background: (height, width), uint8.
+
+    `outlines` are those of a `Scene`, the farthest layer first; `size` is (height, width).
+    """
     picture = np.zeros(size, dtype=np.uint8)
     for number, outline in enumerate(np.rint(outlines).astype(np.int32), start=1):
         cv2.fillPoly(picture, [outline], number)

@@ -37,7 +37,14 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Walk until about `pixels` or more are covered; seldom they are fewer.
 
-    The strip of `margin` pixels along the sides stays uncovered.
+    Parameters
+    ----------
+    size : (height, width)
+    margin : int
+        Width in pixels of the strip along the sides that stays uncovered.
+    pixels : int
+        1 to the area inside the margin.
+    rng : Generator
 
     Returns
     -------

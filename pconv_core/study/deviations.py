@@ -124,8 +124,8 @@ class ReplicaLoss(SwappedComposite, DetachedTotalVariation, PerceptualOfOutput):
 class MinusOneToOne(nn.Module):
     """RGB in [-1, 1], as P-Conv feeds VGG, in units of what these weights expect.
 
-    P-Conv's VGG was trained on [0, 255] less the mean, ours on that over 255 and a standard
-    deviation, so P-Conv's input has 1/127 of the range that it should have.
+    P-Conv's VGG was trained on [0, 255] less the mean, ours take that over 255 and, but for "hed",
+    over a standard deviation, so P-Conv's input has 1/127 of the range that it should have.
     """
 
     def __init__(self, normalise: Normalise):

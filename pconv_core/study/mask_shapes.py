@@ -23,7 +23,8 @@ def of_paper() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a mask: mask, hole_ratio, mean_depth, max_depth, known_parts, contour.
+        A row a mask: mask, hole_ratio, mean_depth, max_depth, known_parts, contour.  Where the
+        known parts of these masks are stated elsewhere, the hole may be counted as one more.
     """
     with (files("pconv_core.study") / "paper_masks.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, dtype={"mask": str})

@@ -131,7 +131,7 @@ def _each(rest: dict, methods: list[str]) -> float:
 
 
 def stand_ins(profile: Profile, folder: Path) -> tuple[Profile, list[str]]:
-    """Exchange what is not there yet, and say what.
+    """Exchange what is not there yet; returns what can be measured, and lines that say what.
 
     The embedded photographs, as JPEG files in `folder`, stand in for those that are not there, and
     random features of a whole VGG-16 for trained ones.
@@ -140,15 +140,16 @@ def stand_ins(profile: Profile, folder: Path) -> tuple[Profile, list[str]]:
     for name in PHOTOS:
         split = "test" if name == "test_photos" else "train"
         try:
-            photos = data.open_photos(getattr(profile, name), split)
+            data.open_photos(getattr(profile, name), split)
             if getattr(profile, name) != "embedded":
                 changes[name] = _absolute(getattr(profile, name))
-            del photos
         except ValueError as error:
             changes[name] = str(_written(split, folder))
             said.append(f"{error}; embedded photographs stand in for {name}")
     try:
         VGGFeatures(profile.features, profile.feature_width, profile.seed)
+        if profile.features not in ("hed", "imagenet", "random"):
+            changes["features"] = str(Path(profile.features).resolve())
     except (RuntimeError, ValueError) as error:
         changes |= {"features": "random", "feature_width": 1.0}
         said.append(f"{error}; random features of the same size stand in")
@@ -156,8 +157,10 @@ def stand_ins(profile: Profile, folder: Path) -> tuple[Profile, list[str]]:
 
 
 def _absolute(source: str) -> str:
-    kind, colon, root = source.rpartition(":")
-    return f"{kind}{colon}{Path(root).resolve()}"
+    kind, colon, root = source.partition(":")
+    if colon and kind in data.OFFICIAL:
+        return f"{kind}:{Path(root).resolve()}"
+    return str(Path(source).resolve())
 
 
 def _written(split: str, folder: Path) -> Path:
@@ -256,6 +259,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         profile = load_profile(given.profile, overrides_of(given.set))
+        if profile.profile == "style":
+            raise ValueError(
+                "profile style is that of `make style`; plan is for a study's chapters"
+            )
         with TemporaryDirectory() as folder:
             # A profile's relative paths start where its notebooks run.
             with contextlib.chdir(NOTEBOOKS):

@@ -5,6 +5,7 @@ import shutil
 import torch
 
 from pconv_core import data, training
+from pconv_core.files import lite0
 from pconv_core.losses import VGGFeatures
 from pconv_core.models import build_model
 from pconv_core.study.profile import PHOTOS, Profile
@@ -28,6 +29,10 @@ def problems(profile: Profile) -> list[str]:
         features = perceptual_features(profile)
     except (RuntimeError, ValueError) as error:
         features = None
+        found.append(str(error))
+    try:
+        lite0.network()
+    except ValueError as error:
         found.append(str(error))
     found += _disk(profile)
     if features is not None and profile.device != "cpu" and torch.cuda.is_available():
@@ -63,7 +68,8 @@ def _gpu_memory(profile: Profile, features: VGGFeatures) -> list[str]:
     net = build_model("pconv", profile.size, profile.base_channels, profile.seed).cuda()
     loss = make_loss(profile, features).cuda()
     objective = training.make_objective(net, loss, Study(profile).switches)
-    image = torch.rand(profile.batch_size, 3, profile.size, profile.size, device="cuda")
+    count = -(-profile.batch_size // profile.accumulate)
+    image = torch.rand(count, 3, profile.size, profile.size, device="cuda")
     try:
         chosen = loss.draw(0, len(image))
         chosen = chosen if chosen is None else chosen.cuda()
@@ -71,7 +77,7 @@ def _gpu_memory(profile: Profile, features: VGGFeatures) -> list[str]:
     except torch.cuda.OutOfMemoryError:
         total = torch.cuda.get_device_properties(0).total_memory / 1e9
         return [
-            f"the GPU's {total:.0f} GB do not hold a step of {profile.batch_size} images of "
+            f"the GPU's {total:.0f} GB do not hold a step of {count} images of "
             f"{profile.size} pixels; a smaller batch_size, accumulate or precision: bfloat16 helps"
         ]
     finally:

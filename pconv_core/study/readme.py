@@ -96,7 +96,11 @@ def _demo(tables: Path) -> str:
     for row in table.itertuples():
         numbers = f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.l1:.2f}"
         rows.append([row.model, *numbers, *_lite0(row), f"{row.psnr_out:.2f}", _features(row)])
-    return _table([*heads, "perceptual features"], rows)
+    notes = (
+        "VGG-16 hed: that of ImageNet, slightly fine-tuned to find edges. The Lite0 distance "
+        "compares features of EfficientNet-Lite0, which has no part in the loss."
+    )
+    return _table([*heads, "perceptual features"], rows) + "\n\n" + textwrap.fill(notes, 100)
 
 
 def _photographs(tables: Path) -> str:

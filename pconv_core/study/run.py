@@ -330,7 +330,10 @@ class Study:
         """
         path = self._found("tables", f"{name}.csv")
         if not path.is_file():
-            raise ValueError(f"this run has no table {name}; run the notebook that writes it first")
+            where, what = "this run", "run the notebook that writes it first"
+            if self.output == self.reference:
+                where, what = f"results/reference/{self.profile.name}", "it is to be promoted"
+            raise ValueError(f"{where} has no table {name}; {what}")
         return pd.read_csv(path)
 
     def check(self, name: str, **tolerances: float | None) -> str:
@@ -391,6 +394,8 @@ class Study:
         outside = ("profile", "name", "about", "small_size", "size", "test_photos", "test_per_cell")
         outside += ("checkpoint_every", "conv_unet", "name_hardware", "compare_with")
         settings = {k: v for k, v in self.profile.settings().items() if k not in outside}
+        # Of "auto" what it is here: another machine would go on in another precision.
+        settings["precision"] = hardware.precision(self.profile.precision, self.device)
         return {**settings, "model": model, "trained_size": size, "stage": stage}
 
     def _for_worker(self) -> tuple[str, str]:
@@ -422,7 +427,13 @@ def perceptual_features(profile: Profile) -> VGGFeatures:
 def make_loss(
     profile: Profile, features: VGGFeatures, kind: type[InpaintingLoss] = InpaintingLoss
 ) -> InpaintingLoss:
-    """Make the loss, or another kind of it, as a profile asks for it."""
+    """Make the loss, or another kind of it, as a profile asks for it.
+
+    Raises
+    ------
+    ValueError
+        If the profile's features_share is above 1.
+    """
     # A Gram entry falls as the width of the features, which is 1 where they are trained.
     return kind(features, profile.feature_width, profile.features_share, profile.seed)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
-from pconv_core import evaluation
+from pconv_core import data, evaluation
 from pconv_core.study.profile import Profile, load_profile, overrides_of
 from pconv_core.study.run import STYLE_KEPT, Study
 from pconv_core.training import Preempted
 
 RANDOM_SEEDS = 5
-# The end of stage 1, and the two ways on, by the stage that trains them.
+# The end of stage 1, and its two continuations, by the stage that trains them.
 ARMS = {"stage1": "after stage 1", STYLE_KEPT: "style weight 1", "stage2": "style weight 120"}
 _OF = ("hole_ratio", "border", "ratio")
 
@@ -35,6 +35,8 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
     DataFrame
         See `effect`.
     """
+    if seeds < 2:
+        raise ValueError(f"random seeds are {seeds}; they should be at least 2, for an interval")
     first = Study(profile, results)
     tables = []
     for seed in range(profile.seed, profile.seed + seeds):
@@ -56,6 +58,8 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
     first.save_table(means.mean().reset_index(), "03_style_by_seed", trained=False)
     found = effect(pictures).assign(
         samples=profile.batch_size * (profile.stage1_steps + profile.stage2_steps),
+        photographs=len(data.open_photos(profile.pretrain_photos, "train")),
+        test_photographs=len(data.open_photos(profile.test_photos, "test")),
         features=first.features_label,
         precision=profile.precision,
     )
@@ -131,14 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--random-seeds", type=int, default=RANDOM_SEEDS, help="how many, from 2")
     given = parser.parse_args(arguments)
     try:
-        if given.random_seeds < 2:
-            raise ValueError(f"--random-seeds is {given.random_seeds}; it should be at least 2")
         profile = load_profile(given.profile, overrides_of(given.set))
         print(run(profile, Path("results"), given.random_seeds).to_string(index=False))
     except Preempted as stop:
         print(stop, file=sys.stderr)
         return 75
-    except ValueError as error:
+    except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -46,12 +46,14 @@ def answer(reference: Path) -> str:
     size = load_profile(PHOTOS).size
     ours = label("pconv", size)
     unet = gaps.loc[(f"{ours} - {label('unet', size)}", evaluation.UP_TO_HALF)]
+    features = overall.loc[ours, "features"]
     best = overall.loc[["Telea", "Navier-Stokes", "biharmonic"], "psnr"]
     gap = overall.loc[ours, "psnr"] - best.max()
     reported = _published("PConv") - _published("U-Net")
     side = "above" if gap > 0 else "below"
     return (
-        "Trained alike on photographs, the partial U-Net leads a traditional one by "
+        f"Trained alike on photographs, with strokes for holes and {features}, the partial U-Net "
+        "leads a traditional one by "
         f"{_margin(unet)}; P-Conv reported {reported:+.2f} dB. It reaches "
         f"{overall.loc[ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB {side} the best method that learns "
         f"nothing ({best.idxmax()})."
