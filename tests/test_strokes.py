@@ -16,7 +16,7 @@ FIGURES = ["mean_depth", "contour", "known_parts"]
 
 
 def figures(ratio, border, count, size=256):
-    masks = (random_mask(size, ratio, border, 7, number) for number in range(count))
+    masks = (random_mask(size, ratio, border, 7, number, "strokes") for number in range(count))
     return pd.DataFrame([shape_of(mask) for mask in masks])[FIGURES].mean()
 
 
@@ -52,7 +52,7 @@ def test_strokes_look_the_same_at_other_sizes(size):
 
 @pytest.mark.parametrize("number", range(60))
 def test_no_border_at_sixty_per_cent_is_no_solid_block(number):
-    shape = shape_of(random_mask(256, (0.5, 0.6), False, 2, number))
+    shape = shape_of(random_mask(256, (0.5, 0.6), False, 2, number, "strokes"))
     assert shape["known_parts"] > 3
     assert shape["contour"] > 5  # the sides of the inner square alone are 3.2
 
@@ -87,9 +87,9 @@ def test_seldom_too_few_strokes():
 @pytest.mark.parametrize("size", [8, 33, (64, 256)])
 def test_ratio_margin_and_pure_function(size, border):
     for number in range(40):
-        mask = random_mask(size, (0.3, 0.36), border, 4, number)
+        mask = random_mask(size, (0.3, 0.36), border, 4, number, "strokes")
         assert 0.3 < hole_ratio(mask) <= 0.36
-        assert np.array_equal(mask, random_mask(size, (0.3, 0.36), border, 4, number))
+        assert np.array_equal(mask, random_mask(size, (0.3, 0.36), border, 4, number, "strokes"))
         if not border:
             margin = margin_pixels(mask.shape)
             inner = mask[margin:-margin, margin:-margin]
@@ -101,5 +101,5 @@ def test_a_last_moment_is_cut_where_no_moment_fits():
     pixels = 5000
     ratio = ((pixels - 1) / 128**2, pixels / 128**2)
     for number in range(50):
-        mask = random_mask(128, ratio, True, 5, number)
+        mask = random_mask(128, ratio, True, 5, number, "strokes")
         assert (mask == 0).sum() == pixels
