@@ -249,6 +249,10 @@ class Study:
         self.network(model, size, STAGES[-1])
         return self.record(model, size)
 
+    def training_time(self, model: str, size: int, stage: str) -> pd.Series:
+        """Read hardware, minutes and peak_gb of a training, noted if the profile names hardware."""
+        return pd.read_csv(self._found("logs", f"{model}{size}_{stage}_time.csv")).iloc[0]
+
     def record(self, model: str, size: int) -> pd.DataFrame:
         """Read the loss record of a network that was trained."""
         paths = [self._found("logs", f"{model}{size}_{stage}.csv") for stage in STAGES]

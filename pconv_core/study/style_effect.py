@@ -38,7 +38,7 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
     if seeds < 2:
         raise ValueError(f"random seeds are {seeds}; they should be at least 2, for an interval")
     first = Study(profile, results)
-    tables = []
+    tables, times = [], []
     for seed in range(profile.seed, profile.seed + seeds):
         named = replace(profile, seed=seed, name=f"{profile.name}/{seed}")
         study = Study(named, results)
@@ -52,6 +52,7 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
             table.insert(1, "model", arm)
             table.insert(2, "picture", range(len(table)))
             tables.append(table)
+            times.append(study.training_time("pconv", profile.size, stage))
     pictures = pd.concat(tables, ignore_index=True)
     pictures = pictures[pictures["ratio"] <= 0.5]
     means = pictures.drop(columns=["picture", *_OF]).groupby(["random_seed", "model"], sort=False)
@@ -62,6 +63,8 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
         test_photographs=len(data.open_photos(profile.test_photos, "test")),
         features=first.features_label,
         precision=profile.precision,
+        hardware=" and ".join(dict.fromkeys(time["hardware"] for time in times)),
+        minutes=sum(time["minutes"] for time in times),
     )
     return first.save_table(found, "03_style_effect", trained=False)
 
