@@ -111,7 +111,7 @@ def mask_shapes(ours: pd.DataFrame, paper: pd.DataFrame) -> Figure:
         "contour": "contour in sides",
         "known_parts": "known parts",
     }
-    with page(3.2, 1, len(labels)) as (figure, axes):
+    with page(3.4, 1, len(labels)) as (figure, axes):
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
             axis.plot(paper["hole_ratio"], paper[name], "*", **PAPER, label="paper, a mask each")
             for (kind, border), rows in ours.groupby(["kind", "border"], sort=False):
@@ -122,7 +122,7 @@ def mask_shapes(ours: pd.DataFrame, paper: pd.DataFrame) -> Figure:
                 axis.plot(rows["ratio"], rows[name], look, **style)
             axis.set(xlabel="hole-to-image ratio", ylabel=label, ylim=(0, None))
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=5)
+        figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -148,7 +148,7 @@ def style_effect(by_seed: pd.DataFrame, effect: pd.DataFrame) -> Figure:
             )
             axis.plot(by_seed[name], [1] * len(by_seed), "o", mfc="none", color=COLOURS["unet"])
             axis.set(xlabel=label, ylim=(-0.6, 1.6))
-            axis.set_yticks([0, 1], ["mean", "each"])
+            axis.set_yticks([0, 1], ["mean", "each\nseed"])
             axis.grid(axis="y", visible=False)
     return figure
 
