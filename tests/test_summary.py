@@ -33,8 +33,8 @@ def results(tmp_path):
 def with_photos(results):
     tables = results / "photographs/tables"
     models = [OURS, "traditional U-Net 128", "Conv U-Net 128", "Telea", "Navier-Stokes"]
-    rows = [(m, 25.0 - k, 61.4, 0.8) for k, m in enumerate([*models, "biharmonic"])]
-    write(tables, "psnr_overall", rows, ["model", "psnr", "minutes", "ssim"])
+    rows = [(m, 25.0 - k, 61.4, 0.8, "VGG-16 x") for k, m in enumerate([*models, "biharmonic"])]
+    write(tables, "psnr_overall", rows, ["model", "psnr", "minutes", "ssim", "features"])
     bins = ["0.01-0.1", "0.1-0.2", "0.2-0.3", "0.3-0.4"]
     rows = [(OURS, b, True, 30.0 - k) for k, b in enumerate(bins)]
     rows += [(OURS, b, False, 0.0) for b in bins]

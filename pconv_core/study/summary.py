@@ -52,8 +52,8 @@ def answer(reference: Path) -> str:
     reported = _published("PConv") - _published("U-Net")
     side = "above" if gap > 0 else "below"
     return (
-        f"Trained alike on photographs, with strokes for holes and {features}, the partial U-Net "
-        "leads a traditional one by "
+        f"Trained alike on photographs, with strokes for holes and features of a {features}, the "
+        "partial U-Net leads a traditional one by "
         f"{_margin(unet)}; P-Conv reported {reported:+.2f} dB. It reaches "
         f"{overall.loc[ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB {side} the best method that learns "
         f"nothing ({best.idxmax()})."
@@ -82,8 +82,8 @@ def _networks(overall: pd.DataFrame, gaps: pd.DataFrame, size: int) -> str:
         f"On BSDS500's test photographs at {size} pixels, hole ratios up to 0.5, the partial U-Net "
         f"reaches {overall.loc[ours, 'psnr']:.2f} dB: {_margin(unet)} against the traditional "
         f"U-Net and {_margin(conv)} against itself with plain convolutions (intervals: 95 % over "
-        f"the crops, one training each, {overall.loc[ours, 'features']}); its SSIM is "
-        f"{overall.loc[ours, 'ssim']:.3f}, that of the traditional one "
+        f"the crops, one training each, features of a {overall.loc[ours, 'features']}); its SSIM "
+        f"is {overall.loc[ours, 'ssim']:.3f}, that of the traditional one "
         f"{overall.loc[label('unet', size), 'ssim']:.3f}"
         f"{_distances(overall, ours, label('unet', size))}."
     )
