@@ -253,3 +253,10 @@ def test_a_reference_is_read_where_it_is_committed(tmp_path, monkeypatch):
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path / "scratch"))
     found = Study.of_reference("photographs", tmp_path)
     assert found.table("t")["psnr"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(("value", "word"), [(0.66, "agree"), (0.68, "DIFFERS"), (0.3, "DIFFERS")])
+def test_a_tolerance_may_be_a_part_of_the_committed_value(value, word):
+    old = pd.DataFrame({"stage": ["stage1", "stage2"], "loss": [0.5, 9.0]})
+    new = old.assign(loss=[value, 10.0])
+    assert word in compare("t", new, old, {"loss": "35%"})

@@ -340,7 +340,7 @@ class Study:
             raise ValueError(f"{where} has no table {name}; {what}")
         return pd.read_csv(path)
 
-    def check(self, name: str, **tolerances: float | None) -> str:
+    def check(self, name: str, **tolerances: float | str | None) -> str:
         """Compare a table that this run wrote with the committed one.
 
         Processors round differently and training amplifies it, so trained numbers have a tolerance;
@@ -350,9 +350,10 @@ class Study:
         ----------
         name : str
             Of the table.
-        **tolerances : float
-            Column = largest absolute difference allowed, in the column's unit; None if the column
-            is not to be compared, as a verdict that a last digit can turn.
+        **tolerances : float or str
+            Column = largest absolute difference allowed, in the column's unit, or, as "35%", in
+            parts of the committed value; None if the column is not to be compared, as a verdict
+            that a last digit can turn.
 
         Returns
         -------

@@ -16,7 +16,7 @@ _LAST_DECIMAL = 0.0021
 
 
 def compare(
-    name: str, new: pd.DataFrame, old: pd.DataFrame, tolerances: dict[str, float | None]
+    name: str, new: pd.DataFrame, old: pd.DataFrame, tolerances: dict[str, float | str | None]
 ) -> str:
     """Say in one line whether two tables agree; see `Study.check`."""
     if list(new.columns) != list(old.columns) or len(new) != len(old):
@@ -34,13 +34,16 @@ def compare(
         gaps = (new[column] - old[column]).abs().mask(new[column].isna() & old[column].isna(), 0)
         if not (gaps[fixed] <= _LAST_DECIMAL).all():
             return f"{name}: DIFFERS in column {column} of a method that is not trained"
+        limit = tolerances[column]
+        if isinstance(limit, str):  # "35%" of the committed value
+            gaps, limit = gaps / old[column].abs(), float(limit.rstrip("%")) / 100
         gap = gaps.max(skipna=False)
-        if not gap <= tolerances[column]:
+        if not gap <= limit:
             return (
                 f"{name}: DIFFERS by {gap:.3f} in column {column}, more than {tolerances[column]}"
             )
     allowed = ", ".join(
-        f"{c} not compared" if t is None else f"{c} within {t:g}"
+        f"{c} not compared" if t is None else f"{c} within {t if isinstance(t, str) else f'{t:g}'}"
         for c, t in tolerances.items()
         if c in loose
     )
