@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["PartialConv2d", "PlainConv2d"]
+__all__ = ["PartialConv2d", "PartwiseConv2d", "PlainConv2d"]
 
 Parts = Tensor | Sequence[Tensor]
 
@@ -82,7 +82,10 @@ class PartialConv2d(nn.Conv2d):
         ratio, new_mask = self._rescaling([f.shape[1] for f in known], masks)
         # In place: the gradient of the convolution needs its input and weight, not its result.
         y = _convolve(self, known, bias=None)
-        y = y.mul_(ratio.to(y.dtype))
+        return self._shifted(y.mul_(ratio.to(y.dtype)), new_mask)
+
+    def _shifted(self, y: Tensor, new_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the bias, in place, where the new mask says known."""
         new_mask = new_mask.to(y.dtype)
         if self.bias is not None:
             y = y.addcmul_(self.bias.to(y.dtype).view(1, -1, 1, 1), new_mask)
@@ -117,6 +120,35 @@ class PartialConv2d(nn.Conv2d):
         return x if all_known(mask) else x.mul_(mask)
 
 
+class PartwiseConv2d(PartialConv2d):
+    """A partial convolution that rescales each part of a concatenation by its own sum(1)/sum(M).
+
+    With the parts p of a window, each with features X_p, mask M_p and its share W_p of the
+    weights, and sums over p::
+
+        x' = sum W_p^T (X_p * M_p) * sum(1_p) / sum(M_p) + b    if any sum(M_p) > 0, else 0
+        m' = 1                                                  if any sum(M_p) > 0, else 0
+
+    A part of which a window holds no known entry adds nothing to it.
+
+    This is not eq. 1, which divides by one sum over all channels.  There, in the last layer of a
+    U-Net, the decoder's channels are many and all known, so a window that lacks most of its pixels
+    of the image is hardly rescaled, and the image's part fades towards the edge of a hole.  Called
+    with one part the two are the same.  Parameters and shapes as `PartialConv2d`.
+    """
+
+    def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """As `PartialConv2d.convolve`, part by part."""
+        y = new_mask = None
+        for part, mask, weight in zip(known, masks, _split(self.weight, known), strict=True):
+            ratio, found = self._rescaling([part.shape[1]], [mask])
+            term = F.conv2d(part, weight, None, self.stride, self.padding, self.dilation)
+            term = term.mul_(ratio.to(term.dtype))
+            y = term if y is None else y.add_(term)
+            new_mask = found if new_mask is None else torch.maximum(new_mask, found)
+        return self._shifted(y, new_mask)
+
+
 class PlainConv2d(nn.Conv2d):
     """An ordinary convolution that is called as `PartialConv2d` is and passes the mask by.
 
@@ -143,11 +175,16 @@ def _convolve(layer: nn.Conv2d, parts: Sequence[Tensor], bias: Tensor | None) ->
     The copies that concatenating takes, forwards and backwards, cost more than adding the results.
     """
     geometry = (layer.stride, layer.padding, layer.dilation)
-    weights = layer.weight.split([p.shape[1] for p in parts], dim=1)
+    weights = _split(layer.weight, parts)
     y = F.conv2d(parts[0], weights[0], bias, *geometry)
     for part, weight in zip(parts[1:], weights[1:], strict=True):
         y = y.add_(F.conv2d(part, weight, None, *geometry))
     return y
+
+
+def _split(weight: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The share of the weights that belongs to each part."""
+    return weight.split([part.shape[1] for part in parts], dim=1)
 
 
 def all_known(mask: Tensor) -> bool:

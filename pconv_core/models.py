@@ -10,9 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pconv_core.layers import PartialConv2d, PlainConv2d
+from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d
 
-__all__ = ["ConvUNet", "PConvUNet", "UNet", "build_model", "composite", "levels_for"]
+__all__ = [
+    "ConvUNet",
+    "PConvUNet",
+    "PartwiseUNet",
+    "UNet",
+    "build_model",
+    "composite",
+    "levels_for",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -192,6 +200,16 @@ class PConvUNet(InpaintingNet):
         return self.normalise.inverse(x)
 
 
+class PartwiseUNet(PConvUNet):
+    """`PConvUNet` whose decoder rescales features and skip each by its own sum(1)/sum(M).
+
+    A departure from the paper; see `PartwiseConv2d`.  Parameters as `PConvUNet`; the state dicts
+    have the same names and shapes.
+    """
+
+    conv = PartwiseConv2d
+
+
 class ConvUNet(PConvUNet):
     """The paper's baseline "Conv": `PConvUNet` with ordinary convolutions.
 
@@ -243,7 +261,7 @@ class UNet(InpaintingNet):
         return torch.tanh(self.last(x)) / 2 + 0.5
 
 
-MODELS = {"pconv": PConvUNet, "conv": ConvUNet, "unet": UNet}
+MODELS = {"pconv": PConvUNet, "partwise": PartwiseUNet, "conv": ConvUNet, "unet": UNet}
 
 
 def build_model(name: str, size: int, base_channels: int, seed: int) -> InpaintingNet:
@@ -251,9 +269,9 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
 
     Parameters
     ----------
-    name : {"pconv", "conv", "unet"}
+    name : {"pconv", "partwise", "conv", "unet"}
     size : int
-        Training size in pixels; fixes the number of levels of the first two.
+        Training size in pixels; fixes the number of levels of the first three.
     seed : int
         Seed of the initial weights; the global generator is left as it was.
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pconv_core.layers import PartialConv2d, PlainConv2d
+from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d
 
 
 def window_loop(x, mask, weight, bias, stride, padding, dilation):
@@ -61,9 +61,27 @@ def close(ours, theirs):
     return (ours.double() - theirs).abs().max().item() <= 1e-5 * scale
 
 
+def partwise_loop(xs, masks, weight, bias, *geometry):
+    """The loop for each part alone, its sum the features; the bias where anything is known."""
+    weights, nothing = weight.split([x.shape[1] for x in xs], dim=1), 0 * bias
+    terms = [
+        window_loop(x, m, w, nothing, *geometry) for x, m, w in zip(xs, masks, weights, strict=True)
+    ]
+    new_mask = torch.stack([found for _, found in terms]).amax(0)
+    return sum(value for value, _ in terms) + bias.view(1, -1, 1, 1) * new_mask, new_mask
+
+
+def whole_loop(xs, masks, *others):
+    """The loop for the concatenation."""
+    return window_loop(torch.cat(xs, dim=1), torch.cat(masks, dim=1), *others)
+
+
+@pytest.mark.parametrize(
+    ("kind", "loop"), [(PartialConv2d, whole_loop), (PartwiseConv2d, partwise_loop)]
+)
 @settings(max_examples=150, deadline=None)
-@given(cases())
-def test_equals_the_window_loop_in_value_and_gradient(case):
+@given(case=cases())
+def test_equals_the_window_loop_in_value_and_gradient(kind, loop, case):
     g = torch.Generator().manual_seed(case["seed"])
     size = (case["height"], case["width"])
     shapes = [(2, c, *size) for c in case["parts"]]
@@ -72,7 +90,7 @@ def test_equals_the_window_loop_in_value_and_gradient(case):
         (torch.rand((2, 1 if case["one_channel"] else s[1], *size), generator=g) < case["known"])
         for s in shapes
     ]
-    layer = PartialConv2d(
+    layer = kind(
         sum(case["parts"]),
         case["out"],
         case["kernel"],
@@ -89,10 +107,9 @@ def test_equals_the_window_loop_in_value_and_gradient(case):
     theirs_x = [x.clone().requires_grad_() for x in xs]
     weight = layer.weight.detach().double().requires_grad_()
     bias = layer.bias.detach().double().requires_grad_()
-    full = torch.cat([m.double().expand_as(x) for m, x in zip(masks, xs, strict=True)], dim=1)
-    ref, ref_mask = window_loop(
-        torch.cat(theirs_x, dim=1),
-        full,
+    ref, ref_mask = loop(
+        theirs_x,
+        [m.double().expand_as(x) for m, x in zip(masks, xs, strict=True)],
         weight,
         bias,
         case["stride"],

@@ -131,7 +131,9 @@ def test_bad_input(name, image, mask, message):
 
 
 def test_unknown_model():
-    with pytest.raises(ValueError, match="model is 'gan'; it should be one of pconv, conv, unet"):
+    with pytest.raises(
+        ValueError, match="model is 'gan'; it should be one of pconv, partwise, conv, unet"
+    ):
         build_model("gan", 64, 16, 0)
 
 
