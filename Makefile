@@ -60,7 +60,7 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
             training.py evaluation.py files/__init__.py files/checkpoints.py files/figure.py \
             files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
             files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/occlusion.py \
-            masks/scenes.py masks/seeding.py masks/strokes.py \
+            masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv)

@@ -204,7 +204,7 @@ class Samples(Dataset):
         Side of the square in short sides of the photograph, at most 1.
     masks : MaskFolder, optional
         Masks to take instead of drawing them; `ratio`, `border` and `kind` then mean nothing.
-    kind : {"occlusion", "strokes"}
+    kind : {"occlusion", "strokes", "thin", "mixed"}
         Of mask; see `masks.random_mask`.
     unreadable : Path, optional
         File that lists the photographs that cannot be read.  The next one takes the place of such

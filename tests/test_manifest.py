@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pconv_core.masks import BINS, KINDS, random_mask
+from pconv_core.masks import BINS, PAPER_LIKE, random_mask
 from pconv_core.study import Study, load_profile, manifest
 
 SETTINGS = {"name": "tiny", "size": 48, "test_per_cell": 2}
@@ -62,7 +62,7 @@ def test_it_lists_what_is_evaluated_in_that_order(study):
     s = study()
     table = manifest.build(s)
     fill = {"mean fill": lambda images, masks: images * 0}
-    measured = pd.concat([s.evaluate(fill, 48, kind) for kind in KINDS])
+    measured = pd.concat([s.evaluate(fill, 48, kind) for kind in PAPER_LIKE])
     assert table["hole_ratio"].tolist() == measured["hole_ratio"].tolist()
     assert table["border"].tolist() == measured["border"].map(str).tolist()
     assert table["ratio"].astype(float).tolist() == measured["ratio"].tolist()

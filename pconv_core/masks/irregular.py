@@ -1,8 +1,8 @@
-"""Irregular masks at a guaranteed hole ratio: brush strokes, and occlusions as in the paper.
+"""Irregular masks at a guaranteed hole ratio: occlusions as in the paper, brush strokes, thin ones.
 
 A mask is a pure function of (seed, number).  Strokes are drawn as a map of the order in which the
-pixels become hole, and stop where the ratio lies in the interval; occlusions become hole object
-after object until it does.
+pixels become hole, and stop where the ratio lies in the interval; occlusions and thin objects
+become hole one after another until it does.
 """
 
 import math
@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from pconv_core.masks import occlusion, strokes
+from pconv_core.masks import occlusion, strokes, thin
 from pconv_core.masks.growth import grow
 from pconv_core.masks.seeding import generator
 
@@ -20,7 +20,10 @@ BINS = ((0.01, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.5), (0.5, 0.6))
 BORDER_MARGIN = 50 / 512
 MIN_MASK_SIZE = 8
 
-KINDS = ("occlusion", "strokes")  # the first is the paper's, and the default
+PAPER_LIKE = ("occlusion", "strokes")  # their holes measure like the paper's; the first is its way
+KINDS = (*PAPER_LIKE, "thin", "mixed")  # the first is the default
+_MIXED = {"thin": 0.4, "occlusion": 0.4, "strokes": 0.2}  # shares of a kind in "mixed"
+_STREAMS = {"occlusion": "occlusion", "strokes": "mask", "thin": "thin"}
 _NEAR = 0.025  # of all pixels: a hole this near to its random ratio may stop
 
 
@@ -44,8 +47,9 @@ def random_mask(
         Whether the hole may touch the border; if not, it stays `margin_pixels` away.
     seed, number : int
         The mask is a pure function of these two and the other arguments.
-    kind : {"occlusion", "strokes"}
-        The pixels that moving objects hide from one frame to the next, or random brush strokes.
+    kind : {"occlusion", "strokes", "thin", "mixed"}
+        The pixels that moving objects hide from one frame to the next; random brush strokes;
+        scratches, hairs, letters and specks; or one of these three, drawn for each number.
 
     Returns
     -------
@@ -72,11 +76,13 @@ def random_mask(
         )
     margin = 0 if border else margin_pixels(size)
     fewest, most = _pixel_limits(size, ratio, margin)
-    rng = generator(seed, number, "mask" if kind == "strokes" else "occlusion")
+    if kind == "mixed":
+        kind = str(generator(seed, number, "kind").choice(list(_MIXED), p=list(_MIXED.values())))
+    rng = generator(seed, number, _STREAMS[kind])
     target = int(rng.integers(fewest, most + 1))
     if kind == "strokes":
         return _stroke_mask(size, margin, fewest, target, most, rng)
-    return occlusion.draw(size, margin, target, rng)
+    return (thin if kind == "thin" else occlusion).draw(size, margin, target, rng)
 
 
 def margin_pixels(size: tuple[int, int]) -> int:

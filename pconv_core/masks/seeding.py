@@ -3,7 +3,7 @@
 import numpy as np
 
 # Separate streams, so that a photograph's crop and its mask never share numbers.
-STREAMS = {"mask": 0, "crop": 1, "order": 2, "occlusion": 3, "features": 4}
+STREAMS = {"mask": 0, "crop": 1, "order": 2, "occlusion": 3, "features": 4, "thin": 5, "kind": 6}
 
 
 def generator(seed: int, number: int, stream: str) -> np.random.Generator:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from pconv_core.masks import KINDS
+from pconv_core.masks import PAPER_LIKE
 from pconv_core.study.run import Study
 
 NAME = "07_test_set"
@@ -28,7 +28,7 @@ def build(study: Study) -> pd.DataFrame:
         mask's bytes (size, size), 1 = known.  All of them text, numbers with every digit.
     """
     rows = []
-    cells = (study.evaluation_cells(study.profile.size, kind) for kind in KINDS)
+    cells = (study.evaluation_cells(study.profile.size, kind) for kind in PAPER_LIKE)
     for (lo, hi), border, samples, numbers in chain.from_iterable(cells):
         for number in numbers:
             index, cut = samples.origin(number)

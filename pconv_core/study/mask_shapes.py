@@ -5,7 +5,7 @@ from itertools import product
 
 import pandas as pd
 
-from pconv_core.masks import KINDS, random_mask
+from pconv_core.masks import PAPER_LIKE, random_mask
 from pconv_core.masks.shape import shape_of
 
 SIZE = 256  # pixels; the paper's masks were measured at it
@@ -39,7 +39,7 @@ def measure(seed: int, count: int) -> pd.DataFrame:
         kind, border, hole_ratio ("0.25-0.35"), ratio (the mean of the exact ones), and `SHAPES`.
     """
     rows = []
-    for kind, border, (lo, hi) in product(KINDS, (True, False), ALL):
+    for kind, border, (lo, hi) in product(PAPER_LIKE, (True, False), ALL):
         masks = (random_mask(SIZE, (lo, hi), border, seed, k, kind) for k in range(count))
         means = pd.DataFrame(map(shape_of, masks)).mean()
         row = {"kind": kind, "border": border, "hole_ratio": f"{lo}-{hi}"}

@@ -27,7 +27,7 @@ import pconv_core
 from pconv_core import data, evaluation, hardware
 from pconv_core.files.writing import whole
 from pconv_core.losses import VGGFeatures
-from pconv_core.masks import KINDS
+from pconv_core.masks import PAPER_LIKE
 from pconv_core.study.plan_measures import CELLS
 from pconv_core.study.profile import PHOTOS, Profile, load_profile, overrides_of
 from pconv_core.study.run import OUTPUT_VARIABLE, STAGES, Study
@@ -107,7 +107,7 @@ def _other_seconds(profile: Profile, costs: Costs, number: str) -> float:
     models = Study(profile).models
     small = ["pconv"]
     if number == "01":
-        return sum(MASKS * a["mask"][kind] + SHAPES * a["shape"][kind] for kind in KINDS)
+        return sum(MASKS * a["mask"][kind] + SHAPES * a["shape"][kind] for kind in PAPER_LIKE)
     if number in _TRAINING_CHAPTERS:
         return pictures * _each(a, [*models, "mean fill"])
     if number == "05":
