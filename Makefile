@@ -64,7 +64,7 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv)
-$(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/style_effect.py)
+$(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py files/foreign.py)

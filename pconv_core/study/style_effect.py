@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from scipy import stats
 
 from pconv_core import data, evaluation
+from pconv_core.study import paired
 from pconv_core.study.profile import Profile, load_profile, overrides_of
 from pconv_core.study.run import STYLE_KEPT, Study
 from pconv_core.training import Preempted
@@ -21,7 +21,6 @@ from pconv_core.training import Preempted
 RANDOM_SEEDS = 5
 # The end of stage 1, and its two continuations, by the stage that trains them.
 ARMS = {"stage1": "after stage 1", STYLE_KEPT: "style weight 1", "stage2": "style weight 120"}
-_OF = ("hole_ratio", "border", "ratio")
 
 
 def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFrame:
@@ -48,14 +47,12 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
             net = study.network("pconv", profile.size, stage)
             fill = evaluation.network_fill(net)
             table = evaluation.evaluate(fill, first.evaluation_set(profile.size))
-            table.insert(0, "random_seed", seed)
-            table.insert(1, "model", arm)
-            table.insert(2, "picture", range(len(table)))
-            tables.append(table)
+            tables.append(paired.named(table, seed, arm))
             times.append(study.training_time("pconv", profile.size, stage))
     pictures = pd.concat(tables, ignore_index=True)
     pictures = pictures[pictures["ratio"] <= 0.5]
-    means = pictures.drop(columns=["picture", *_OF]).groupby(["random_seed", "model"], sort=False)
+    measures = pictures.drop(columns=["picture", *paired.CASE])
+    means = measures.groupby(["random_seed", "model"], sort=False)
     first.save_table(means.mean().reset_index(), "03_style_by_seed", trained=False)
     found = effect(pictures).assign(
         samples=profile.batch_size * (profile.stage1_steps + profile.stage2_steps),
@@ -70,38 +67,8 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
 
 
 def effect(pictures: pd.DataFrame) -> pd.DataFrame:
-    """Style weight 120 less style weight 1, for each metric, with an interval.
-
-    Parameters
-    ----------
-    pictures : DataFrame
-        A row a picture, random seed and arm, with the columns random_seed, model and picture.
-
-    Returns
-    -------
-    DataFrame
-        For each metric: the means of both arms, difference, low, high (95 % interval), and how many
-        random seeds and pictures.  The interval is Student's, its variance the sum of that over
-        the random seeds' means and that over the pictures' means, its degrees of freedom those of
-        the random seeds, which are few.
-    """
-    metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", *_OF)]
-    keys = ["random_seed", "picture"]
-    arms = {
-        arm: pictures[pictures["model"] == arm].set_index(keys)[metrics]
-        for arm in (ARMS[STYLE_KEPT], ARMS["stage2"])
-    }
-    kept, raised = arms.values()
-    difference = raised - kept
-    by_seed = difference.groupby("random_seed").mean()
-    by_picture = difference.groupby("picture").mean()
-    seeds, count = len(by_seed), len(by_picture)
-    half = stats.t.ppf(0.975, seeds - 1) * (by_seed.var() / seeds + by_picture.var() / count) ** 0.5
-    table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})
-    mean = by_seed.mean()
-    table = table.assign(difference=mean, low=mean - half, high=mean + half)
-    table = table.assign(random_seeds=seeds, pictures=count)
-    return table.rename_axis("metric").reset_index()
+    """Style weight 120 less style weight 1, for each metric; see `paired.effect`."""
+    return paired.effect(pictures, ARMS[STYLE_KEPT], ARMS["stage2"])
 
 
 def differences(by_seed: pd.DataFrame) -> pd.DataFrame:
