@@ -16,9 +16,11 @@ __all__ = [
     "ConvUNet",
     "PConvUNet",
     "PartwiseUNet",
+    "ResidualUNet",
     "UNet",
     "build_model",
     "composite",
+    "continuation",
     "levels_for",
 ]
 
@@ -189,6 +191,10 @@ class PConvUNet(InpaintingNet):
         """
         check_pair(image, mask, smallest=MIN_SIZE)
         x = torch.where(mask.bool(), self.normalise(image), 0)
+        return self.normalise.inverse(self.pass_through(x, mask))
+
+    def pass_through(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Encode and decode a standardised image (N, 3, H, W) that is 0 in its hole."""
         skips = []
         for block in self.encoder:
             skips.append((x, mask))
@@ -197,7 +203,7 @@ class PConvUNet(InpaintingNet):
             skip, skip_mask = skips.pop()
             size = skip.shape[-2:]
             x, mask = block([double(x, size), skip], [double(mask, size), skip_mask])
-        return self.normalise.inverse(x)
+        return x
 
 
 class PartwiseUNet(PConvUNet):
@@ -208,6 +214,29 @@ class PartwiseUNet(PConvUNet):
     """
 
     conv = PartwiseConv2d
+
+
+class ResidualUNet(PartwiseUNet):
+    """`PartwiseUNet` that adds to a smooth continuation of what is known: I_out = S + U.
+
+    S is `continuation`, U the U-Net, which sees the image less the mean of its known pixels and
+    starts at 0.  So a plain surface, a thin scratch and the far inside of a hole begin with colours
+    that fit, and the network has to learn only what a smooth continuation lacks.  A departure from
+    the paper.  Parameters as `PConvUNet`; the state dicts have the same names and shapes.
+    """
+
+    def __init__(self, levels: int = 8, base_channels: int = 64):
+        super().__init__(levels, base_channels)
+        nn.init.zeros_(self.decoder[-1].conv.weight)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
+        check_pair(image, mask, smallest=MIN_SIZE)
+        x = torch.where(mask.bool(), self.normalise(image), 0)
+        smooth = continuation(x, mask, len(self.encoder))
+        mean = x.sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp(min=1)
+        x = torch.where(mask.bool(), x - mean, 0)
+        return self.normalise.inverse(smooth + self.pass_through(x, mask))
 
 
 class ConvUNet(PConvUNet):
@@ -261,7 +290,13 @@ class UNet(InpaintingNet):
         return torch.tanh(self.last(x)) / 2 + 0.5
 
 
-MODELS = {"pconv": PConvUNet, "partwise": PartwiseUNet, "conv": ConvUNet, "unet": UNet}
+MODELS = {
+    "pconv": PConvUNet,
+    "partwise": PartwiseUNet,
+    "residual": ResidualUNet,
+    "conv": ConvUNet,
+    "unet": UNet,
+}
 
 
 def build_model(name: str, size: int, base_channels: int, seed: int) -> InpaintingNet:
@@ -269,9 +304,9 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
 
     Parameters
     ----------
-    name : {"pconv", "partwise", "conv", "unet"}
+    name : {"pconv", "partwise", "residual", "conv", "unet"}
     size : int
-        Training size in pixels; fixes the number of levels of the first three.
+        Training size in pixels; fixes the number of levels of all but the last.
     seed : int
         Seed of the initial weights; the global generator is left as it was.
 
@@ -321,6 +356,54 @@ def check_pair(image: Tensor, mask: Tensor, smallest: int = 1) -> None:
 def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """I_comp: the output in the hole, the image where it is known; shapes (N, C, H, W)."""
     return torch.where(mask.bool(), image, out)
+
+
+@torch.no_grad()
+def continuation(image: Tensor, mask: Tensor, levels: int, sweeps: int = 4) -> Tensor:
+    """Continue what is known smoothly into the hole, coarse to fine.
+
+    A partial convolution of equal weights is the mean of a window's known pixels.  Such means over
+    2 x 2 pixels halve the image until little is hole; from there each level fills its hole from
+    the coarser one, enlarged, and evens it out by a few sweeps towards the mean of a pixel's
+    neighbours.
+
+    Parameters
+    ----------
+    image : Tensor of shape (N, C, H, W)
+    mask : Tensor of shape (N, 1, H, W)
+        1 = known, 0 = hole.
+    levels : int
+        Halvings; what lies deeper than 2**levels pixels has the mean of the known ones.
+
+    Returns
+    -------
+    Tensor of shape (N, C, H, W)
+        `image` where it is known, at least float32.
+    """
+    x = torch.where(mask.bool(), image, 0).to(torch.promote_types(image.dtype, torch.float32))
+    known = mask.to(x.dtype)
+    filled = x.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
+    pyramid = [(x, known)]
+    for _ in range(levels):
+        sums = F.avg_pool2d(torch.cat(pyramid[-1], dim=1), 2, ceil_mode=True)
+        known = sums[:, -1:]
+        pyramid.append((sums[:, :-1] / known.clamp(min=0.125), (known > 0).to(x.dtype)))
+    for x, known in reversed(pyramid):
+        bilinear = {"mode": "bilinear", "align_corners": False}
+        filled = F.interpolate(filled, size=x.shape[-2:], **bilinear)
+        for _ in range(sweeps):
+            filled = torch.where(known.bool(), x, _neighbours(filled))
+    return torch.where(mask.bool(), image, filled)
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    """Weighted mean of the eight neighbours of each pixel, those at a side twice those at a corner.
+
+    Beyond the border the outermost pixels go on.
+    """
+    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    rows = p[..., :-2] + 2 * p[..., 1:-1] + p[..., 2:]
+    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :] - 4 * x) / 12
 
 
 def double(x: Tensor, size: tuple[int, int]) -> Tensor:

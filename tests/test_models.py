@@ -132,7 +132,7 @@ def test_bad_input(name, image, mask, message):
 
 def test_unknown_model():
     with pytest.raises(
-        ValueError, match="model is 'gan'; it should be one of pconv, partwise, conv, unet"
+        ValueError, match="model is 'gan'; it should be one of pconv, partwise, residual,"
     ):
         build_model("gan", 64, 16, 0)
 
