@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pconv_core.study import style_effect
+from pconv_core.study import paired, style_effect
 from pconv_core.study.profile import load_profile
 from pconv_core.study.run import STYLE_KEPT, Study
 
@@ -104,9 +104,9 @@ def test_finding_says_the_sign_only_where_it_is_sure(low, high, word):
 
 
 def test_errors_are_one_line(capsys):
-    assert style_effect.main(["--random-seeds", "1"]) == 2
+    assert paired.main(style_effect.run, "style", 5, ["--random-seeds", "1"]) == 2
     assert capsys.readouterr().err == (
         "error: random seeds are 1; they should be at least 2, for an interval\n"
     )
-    assert style_effect.main(["--set", "pretrain_photos=/nowhere"]) == 2
+    assert paired.main(style_effect.run, "style", 5, ["--set", "pretrain_photos=/nowhere"]) == 2
     assert "no folder at" in capsys.readouterr().err

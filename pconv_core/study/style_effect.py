@@ -4,9 +4,7 @@ Every random seed trains the partial U-Net through stage 1, and from there twice
 What differs between the two is the style weight alone: they see the same samples.
 """
 
-import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +12,8 @@ import pandas as pd
 
 from pconv_core import data, evaluation
 from pconv_core.study import paired
-from pconv_core.study.profile import Profile, load_profile, overrides_of
+from pconv_core.study.profile import Profile
 from pconv_core.study.run import STYLE_KEPT, Study
-from pconv_core.training import Preempted
 
 RANDOM_SEEDS = 5
 # The end of stage 1, and its two continuations, by the stage that trains them.
@@ -34,8 +31,6 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
     DataFrame
         See `effect`.
     """
-    if seeds < 2:
-        raise ValueError(f"random seeds are {seeds}; they should be at least 2, for an interval")
     first = Study(profile, results)
     tables, times = [], []
     for seed in range(profile.seed, profile.seed + seeds):
@@ -97,24 +92,5 @@ def finding(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; returns the exit code, 75 if SIGTERM came and the run was saved."""
-    parser = argparse.ArgumentParser(prog="python -m pconv_core.study.style_effect")
-    parser.add_argument("--profile", default="style")
-    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE")
-    parser.add_argument("--random-seeds", type=int, default=RANDOM_SEEDS, help="how many, from 2")
-    given = parser.parse_args(arguments)
-    try:
-        profile = load_profile(given.profile, overrides_of(given.set))
-        print(run(profile, Path("results"), given.random_seeds).to_string(index=False))
-    except Preempted as stop:
-        print(stop, file=sys.stderr)
-        return 75
-    except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(paired.main(run, "style", RANDOM_SEEDS))

@@ -1,0 +1,83 @@
+"""Two ways to train, over several random seeds and on the same pictures: how they differ."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+from pconv_core.study.profile import load_profile, overrides_of
+from pconv_core.training import Preempted
+
+CASE = ("hole_ratio", "border", "ratio")  # columns of `evaluation.evaluate` that are no measure
+
+
+def named(table: pd.DataFrame, seed: int, model: str) -> pd.DataFrame:
+    """Say first, in every row of a table of pictures, of which training and picture it is."""
+    table.insert(0, "random_seed", seed)
+    table.insert(1, "model", model)
+    table.insert(2, "picture", range(len(table)))
+    return table
+
+
+def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
+    """One way to train less another, for each metric, with an interval.
+
+    Parameters
+    ----------
+    pictures : DataFrame
+        A row a picture, random seed and way, as `named` makes them.
+    base, other : str
+        The two ways, as `model` has them; `base` is taken from `other`.
+
+    Returns
+    -------
+    DataFrame
+        For each metric: the means of both, difference, low, high (95 % interval), and how many
+        random seeds and pictures.  The interval is Student's, its variance the sum of that over
+        the random seeds' means and that over the pictures' means, its degrees of freedom those of
+        the random seeds, which are few.
+    """
+    metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", *CASE)]
+    keys = ["random_seed", "picture"]
+    arms = {
+        arm: pictures[pictures["model"] == arm].set_index(keys)[metrics] for arm in (base, other)
+    }
+    difference = arms[other] - arms[base]
+    by_seed = difference.groupby("random_seed").mean()
+    by_picture = difference.groupby("picture").mean()
+    seeds, count = len(by_seed), len(by_picture)
+    half = stats.t.ppf(0.975, seeds - 1) * (by_seed.var() / seeds + by_picture.var() / count) ** 0.5
+    table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})
+    mean = by_seed.mean()
+    table = table.assign(difference=mean, low=mean - half, high=mean + half)
+    table = table.assign(random_seeds=seeds, pictures=count)
+    return table.rename_axis("metric").reset_index()
+
+
+def main(run: Callable, name: str, seeds: int, arguments: Sequence[str] | None = None) -> int:
+    """Run the study of profile `name`; returns the exit code, 75 if SIGTERM came and it was saved.
+
+    `run` takes a profile, the folder of results and how many random seeds, and returns a table.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m pconv_core.study.{name}_effect")
+    parser.add_argument("--profile", default=name)
+    parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE")
+    parser.add_argument("--random-seeds", type=int, default=seeds, help="how many, from 2")
+    given = parser.parse_args(arguments)
+    try:
+        if given.random_seeds < 2:
+            raise ValueError(
+                f"random seeds are {given.random_seeds}; they should be at least 2, for an interval"
+            )
+        profile = load_profile(given.profile, overrides_of(given.set))
+        print(run(profile, Path("results"), given.random_seeds).to_string(index=False))
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        return 75
+    except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
