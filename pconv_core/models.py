@@ -27,6 +27,9 @@ __all__ = [
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MIN_SIZE = 32
+# Of `continuation`, on each level.
+_MEANS, _STEPS = 2, 6
+_STEP, _MOMENTUM = 1.2, 0.4
 
 
 def levels_for(size: int) -> int:
@@ -359,51 +362,68 @@ def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def continuation(image: Tensor, mask: Tensor, levels: int, sweeps: int = 4) -> Tensor:
+def continuation(image: Tensor, mask: Tensor, levels: int) -> Tensor:
     """Continue what is known smoothly into the hole, coarse to fine.
 
     A partial convolution of equal weights is the mean of a window's known pixels.  Such means over
-    2 x 2 pixels halve the image until little is hole; from there each level fills its hole from
-    the coarser one, enlarged, and evens it out by a few sweeps towards the mean of a pixel's
-    neighbours.
+    2 x 2 pixels halve the image until little is hole.  From there each level fills its hole from
+    the coarser one, enlarged, and takes a few steps towards the solution of the biharmonic
+    equation, which goes on with the gradients that it finds at the edge of a hole.
 
     Parameters
     ----------
     image : Tensor of shape (N, C, H, W)
+        What it holds in the hole is ignored, even NaN.
     mask : Tensor of shape (N, 1, H, W)
         1 = known, 0 = hole.
     levels : int
-        Halvings; what lies deeper than 2**levels pixels has the mean of the known ones.
+        Halvings; what lies deeper than 2**levels pixels begins as the mean of the known ones.
 
     Returns
     -------
     Tensor of shape (N, C, H, W)
-        `image` where it is known, at least float32.
+        `image` where it is known; of at least float32.
     """
     x = torch.where(mask.bool(), image, 0).to(torch.promote_types(image.dtype, torch.float32))
     known = mask.to(x.dtype)
     filled = x.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
-    pyramid = [(x, known)]
+    pyramid = [(x, mask.bool())]
     for _ in range(levels):
-        sums = F.avg_pool2d(torch.cat(pyramid[-1], dim=1), 2, ceil_mode=True)
-        known = sums[:, -1:]
-        pyramid.append((sums[:, :-1] / known.clamp(min=0.125), (known > 0).to(x.dtype)))
-    for x, known in reversed(pyramid):
-        bilinear = {"mode": "bilinear", "align_corners": False}
-        filled = F.interpolate(filled, size=x.shape[-2:], **bilinear)
-        for _ in range(sweeps):
-            filled = torch.where(known.bool(), x, _neighbours(filled))
-    return torch.where(mask.bool(), image, filled)
+        x = F.avg_pool2d(x, 2, ceil_mode=True)
+        share = F.avg_pool2d(known, 2, ceil_mode=True)
+        known = (share > 0).to(x.dtype)
+        x = x / share.clamp(min=0.125)  # where anything is known, it is a quarter or more
+        pyramid.append((x, known.bool()))
+    for x, is_known in reversed(pyramid):
+        size = x.shape[-2:]
+        filled = F.interpolate(filled, size=size, mode="bilinear", align_corners=False)
+        filled = _evened_out(torch.where(is_known, x, filled), is_known)
+    return filled
 
 
-def _neighbours(x: Tensor) -> Tensor:
-    """Weighted mean of the eight neighbours of each pixel, those at a side twice those at a corner.
+def _evened_out(x: Tensor, known: Tensor) -> Tensor:
+    """Bring an estimate in the hole nearer to where its Laplacian's Laplacian is 0.
+
+    Two sweeps of means first, then gradient steps with momentum; a step of at most
+    2 (1 + momentum) over 16/9, the square of the largest eigenvalue of `_laplacian`, is stable.
+    """
+    for _ in range(_MEANS):
+        x = torch.where(known, x, x + _laplacian(x))
+    before = x
+    for _ in range(_STEPS):
+        change = _MOMENTUM * (x - before) - _STEP * _laplacian(_laplacian(x))
+        x, before = torch.where(known, x, x + change), x
+    return x
+
+
+def _laplacian(x: Tensor) -> Tensor:
+    """Weighted mean of a pixel's eight neighbours less the pixel; those at its sides weigh twice.
 
     Beyond the border the outermost pixels go on.
     """
     p = F.pad(x, (1, 1, 1, 1), mode="replicate")
     rows = p[..., :-2] + 2 * p[..., 1:-1] + p[..., 2:]
-    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :] - 4 * x) / 12
+    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :]) / 12 - x * (4 / 3)
 
 
 def double(x: Tensor, size: tuple[int, int]) -> Tensor:
