@@ -384,7 +384,9 @@ def continuation(image: Tensor, mask: Tensor, levels: int) -> Tensor:
     Tensor of shape (N, C, H, W)
         `image` where it is known; of at least float32.
     """
-    x = torch.where(mask.bool(), image, 0).to(torch.promote_types(image.dtype, torch.float32))
+    wide = torch.promote_types(image.dtype, torch.float32)
+    # Shifted copies of channels_last tensors are slow.
+    x = torch.where(mask.bool(), image, 0).to(wide).contiguous()
     known = mask.to(x.dtype)
     filled = x.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
     pyramid = [(x, mask.bool())]
