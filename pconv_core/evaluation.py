@@ -1,5 +1,6 @@
 """PSNR, SSIM, L1 and Lite0 distance by hole-ratio bin, for networks and classical baselines."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pconv_core.files import lite0
-from pconv_core.models import InpaintingNet, check_pair, composite
+from pconv_core.models import InpaintingNet, check_pair, composite, continuation
 
 __all__ = [
     "BASELINES",
@@ -58,6 +59,12 @@ def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
     return composite(mean.expand_as(images), images, masks)
 
 
+def smooth(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill as `models.continuation`, down to one pixel: what `ResidualUNet` adds to."""
+    levels = math.ceil(math.log2(min(images.shape[-2:])))
+    return continuation(images, masks, levels).clamp(0, 1)
+
+
 def biharmonic(images: Tensor, masks: Tensor) -> Tensor:
     """scikit-image's smoothest continuation, by the biharmonic equation (Damelin & Hoang 2018).
 
@@ -100,6 +107,7 @@ BASELINES: dict[str, Fill] = {
     "Navier-Stokes": navier_stokes,
     "Telea": telea,
     "biharmonic": biharmonic,
+    "continuation": smooth,
 }
 
 

@@ -20,6 +20,7 @@ COLOURS = {
     "Navier-Stokes": "#CC79A7",
     "Telea": "#000000",
     "biharmonic": "#E69F00",
+    "continuation": "#7F5F00",  # darker than any of theirs
 }
 STYLE = {
     "font.size": 10,
