@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pconv_core.files.foreign import UnscaledPartialConv2d
 from pconv_core.layers import PartialConv2d
 from pconv_core.losses import InpaintingLoss, VGGFeatures
-from pconv_core.models import Normalise, PConvUNet, composite
+from pconv_core.models import Normalise, PartwiseUNet, PConvUNet, composite
 
 PCONV_RATE = 0.02
 PCONV_STYLE = 120.0
@@ -192,6 +192,7 @@ DEVIATIONS = (
     Deviation("VGG input not normalised", "P-Conv", features=unnormalised),
     Deviation(f"learning rate {PCONV_RATE:g}", "P-Conv", learning_rate=PCONV_RATE),
     Deviation("padding counts as known", "other", PaddingKnownUNet),
+    Deviation("each part by its own sum", "other", PartwiseUNet),
     Deviation("style weight 120 from the start", "other", style_from_start=True),
     replace(FAITHFUL, name="measured on I_out", whose="measure", on_out=True),
     replace(

@@ -308,6 +308,41 @@ def deviation_ranking(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def thin_effect(effect: pd.DataFrame, classical: pd.DataFrame) -> Figure:
+    """PSNR of ways to train, and of classical methods, less that of the faithful way.
+
+    Parameters
+    ----------
+    effect : DataFrame
+        As `thin_effect.run` returns it: a row a way and measure, with 95 % intervals.
+    classical : DataFrame
+        A row a method: model, and its mean by measure.
+    """
+    shown = {"psnr": "picture,\nup to 0.5"}
+    lines = [name for name in classical if name.startswith("line_")]
+    shown |= {name: f"{name.removeprefix('line_')} px" for name in lines}
+    colours = [COLOURS[key] for key in ("unet", "pconv_small", "pconv", "conv")]
+    faithful = effect.drop_duplicates("metric").set_index("metric")["faithful"]
+    with page(3.6) as (figure, axis):
+        axis.axhline(0, color="black", linewidth=1, linestyle=":")
+        ways = list(effect["model"].unique())
+        for k, (way, colour) in enumerate(zip(ways, colours, strict=True)):
+            rows = effect[effect["model"] == way].set_index("metric").loc[list(shown)]
+            reach = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
+            places = np.arange(len(shown)) + (k - (len(ways) - 1) / 2) * 0.14
+            look = {"fmt": "osv^D"[k], "color": colour, "capsize": 3}
+            axis.errorbar(places, rows["difference"], yerr=reach, label=way, **look)
+        for marker, row in zip("x+", classical.set_index("model").iterrows(), strict=False):
+            gaps = [row[1][name] - faithful[name] for name in shown]
+            places = np.arange(len(shown)) + 0.4
+            axis.plot(places, gaps, marker, color="black", markersize=8, label=row[0])
+        axis.set_xticks(range(len(shown)), shown.values())
+        axis.set(xlabel="in the hole of lines this wide", ylabel="PSNR less faithful, in dB")
+        axis.grid(axis="x", visible=False)
+        figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
 def picture_grid(pictures: dict[str, np.ndarray], columns: int = 4) -> Figure:
     """Draw pictures (H, W, 3) line by line, each under its title."""
     lines = -(-len(pictures) // columns)

@@ -93,6 +93,22 @@ def effects(pictures: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def finding(effect: pd.DataFrame) -> str:
+    """Say of each way what it changes, by how much, and whether that is sure."""
+    lines = []
+    for arm, rows in effect.groupby("model", sort=False):
+        rows = rows.set_index("metric")
+        parts = []
+        for metric, where in (("psnr", "up to 0.5"), ("line_1", "1 px"), ("line_3", "3 px")):
+            row = rows.loc[metric]
+            sure = "" if row["low"] > 0 or row["high"] < 0 else ", not told apart"
+            parts.append(
+                f"{where} {row['difference']:+.2f} dB ({row['low']:+.2f} to {row['high']:+.2f}{sure})"
+            )
+        lines.append(f"{arm}: {'; '.join(parts)}")
+    return "\n".join(lines)
+
+
 def measure(study: Study, fill: evaluation.Fill) -> pd.DataFrame:
     """Measure a method on the evaluation set up to 0.5, and on lines: `MEASURES`, a row a crop."""
     crops = list(study.evaluation_set(study.profile.size, "occlusion"))
