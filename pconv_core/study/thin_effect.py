@@ -102,9 +102,8 @@ def finding(effect: pd.DataFrame) -> str:
         for metric, where in (("psnr", "up to 0.5"), ("line_1", "1 px"), ("line_3", "3 px")):
             row = rows.loc[metric]
             sure = "" if row["low"] > 0 or row["high"] < 0 else ", not told apart"
-            parts.append(
-                f"{where} {row['difference']:+.2f} dB ({row['low']:+.2f} to {row['high']:+.2f}{sure})"
-            )
+            interval = f"{row['low']:+.2f} to {row['high']:+.2f}{sure}"
+            parts.append(f"{where} {row['difference']:+.2f} dB ({interval})")
         lines.append(f"{arm}: {'; '.join(parts)}")
     return "\n".join(lines)
 
