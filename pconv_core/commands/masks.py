@@ -34,7 +34,15 @@ def add(command) -> None:
         help="whether holes may touch the border (default); if not, they stay 50/512 of the side "
         "away from it",
     )
-    option("--kind", choices=KINDS, default=KINDS[0], help="how holes are made")
+    option(
+        "--kind",
+        choices=KINDS,
+        default=KINDS[0],
+        help="how holes are made: as what moving objects hide from one video frame to the next, the "
+        "paper's way; by random brush strokes; thin, as scratches, hairs, letters and specks from one "
+        "pixel of width on; or mixed, two fifths occlusion, two fifths thin, one fifth strokes "
+        "(default occlusion)",
+    )
     option("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
 
 
