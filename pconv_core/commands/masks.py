@@ -38,10 +38,10 @@ def add(command) -> None:
         "--kind",
         choices=KINDS,
         default=KINDS[0],
-        help="how holes are made: as what moving objects hide from one video frame to the next, the "
-        "paper's way; by random brush strokes; thin, as scratches, hairs, letters and specks from one "
-        "pixel of width on; or mixed, two fifths occlusion, two fifths thin, one fifth strokes "
-        "(default occlusion)",
+        help="how holes are made: occlusion, what moving objects hide from one video frame to the "
+        "next, the paper's way (default); strokes, of random brushes; thin, scratches, hairs, "
+        "letters and specks from one pixel of width on; mixed, two fifths occlusion, two fifths "
+        "thin, one fifth strokes",
     )
     option("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
 

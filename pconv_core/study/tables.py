@@ -125,8 +125,8 @@ def widths_finding(table: pd.DataFrame, ours: str, other: str) -> str:
         psnr = rows.set_index("model")["psnr_hole"]
         best = psnr[list(BASELINES)].idxmax()
         lines.append(
-            f"{holes} holes: {ours} {psnr[ours]:.2f} dB in the hole, {psnr[ours] - psnr[other]:+.2f} "
-            f"against {other}, {psnr[ours] - psnr[best]:+.2f} against {best}, the best that learns "
-            "nothing"
+            f"{holes} holes: {ours} {psnr[ours]:.2f} dB in the hole, "
+            f"{psnr[ours] - psnr[other]:+.2f} against {other}, "
+            f"{psnr[ours] - psnr[best]:+.2f} against {best}, the best that learns nothing"
         )
     return "\n".join(lines)
