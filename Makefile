@@ -59,11 +59,11 @@ PROFILES := $(call IN,study/profiles/demo.yaml study/profiles/$(PROFILE).yaml)
 CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware.py distributed.py \
             training.py evaluation.py files/__init__.py files/checkpoints.py files/figure.py \
             files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
-            files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/occlusion.py \
+            files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/lama.py masks/occlusion.py \
             masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
-$(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv)
+$(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)

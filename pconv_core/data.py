@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pconv_core.files.listing import photographs
 from pconv_core.files.pictures import ENDINGS, read_hole, read_photo
-from pconv_core.masks import BINS, KINDS, random_mask
+from pconv_core.masks import BINS, KINDS, LAMA, MOST_HOLE, lama_mask, random_mask
 from pconv_core.masks.seeding import generator
 
 __all__ = ["MaskFolder", "Photos", "Samples", "batches", "evaluation_set", "open_photos"]
@@ -47,6 +47,7 @@ OFFICIAL = {
     "coco2014": {"name": "COCO 2014", "train": ("train2014",), "val": ("val2014",)},
 }
 MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
+LAMA_CELLS = 3  # of the evaluation set, for a kind of mask that knows no bins
 
 
 class Cut(NamedTuple):
@@ -204,8 +205,9 @@ class Samples(Dataset):
         Side of the square in short sides of the photograph, at most 1.
     masks : MaskFolder, optional
         Masks to take instead of drawing them; `ratio`, `border` and `kind` then mean nothing.
-    kind : {"occlusion", "strokes", "thin", "mixed"}
-        Of mask; see `masks.random_mask`.
+    kind : {"occlusion", "strokes", "thin", "mixed"} or one of `masks.LAMA`
+        Of mask; see `masks.random_mask` and, for the latter, `masks.lama_mask`, to which `ratio`
+        and `border` mean nothing.
     unreadable : Path, optional
         File that lists the photographs that cannot be read.  The next one takes the place of such
         a one; more than 1 % of them are an error.  Without the file, the first one is.
@@ -234,6 +236,8 @@ class Samples(Dataset):
         image = crop(self._read(index, self.size / cut.share), self.size, cut)
         if self.masks is not None:
             mask = self.masks.draw(self.size, generator(self.seed, number, "mask"))
+        elif self.kind in LAMA:
+            mask = lama_mask(self.size, self.kind, self.seed, number)
         else:
             border = number % 2 == 0 if self.border is None else self.border
             mask = random_mask(self.size, self.ratio, border, self.seed, number, self.kind)
@@ -332,8 +336,9 @@ def evaluation_set(
 ) -> Iterator[tuple]:
     """Yield the evaluation set, cell by cell: (bin, border, images, masks).
 
-    Every bin of `masks.BINS`, with and without border, has `per_cell` samples.  The squares cut
-    from the photographs are the same at every size and for both kinds of mask.
+    Every bin of `masks.BINS`, with and without border, has `per_cell` samples; for a kind of
+    `masks.LAMA`, which knows no bins, there are `LAMA_CELLS` cells of the interval 0 to 0.5.  The
+    squares cut from the photographs are the same at every size and for every kind of mask.
     """
     cells = evaluation_cells(photos, size, per_cell, seed, span, kind)
     for ratio, border, samples, numbers in cells:
@@ -351,12 +356,13 @@ def evaluation_cells(
     kind: str = KINDS[0],
 ) -> Iterator[tuple]:
     """Yield what `evaluation_set` is made of: (bin, border, Samples, their numbers)."""
-    for i, ratio in enumerate(BINS):
-        for border in (True, False):
-            first = (2 * i + border) * per_cell
-            numbers = range(first, first + per_cell)
-            samples = Samples(photos, size, seed, ratio, border, span, kind=kind)
-            yield ratio, border, samples, numbers
+    cells = [(2 * i + border, r, border) for i, r in enumerate(BINS) for border in (True, False)]
+    if kind in LAMA:
+        cells = [(k, (0, MOST_HOLE), True) for k in range(LAMA_CELLS)]
+    for cell, ratio, border in cells:
+        numbers = range(cell * per_cell, (cell + 1) * per_cell)
+        samples = Samples(photos, size, seed, ratio, border, span, kind=kind)
+        yield ratio, border, samples, numbers
 
 
 def _one_thread(_: int) -> None:

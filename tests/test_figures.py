@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from pconv_core.evaluation import UP_TO_HALF
+from pconv_core.masks import KINDS
 from pconv_core.study import figures
 
 
@@ -76,3 +77,34 @@ def test_a_departure_has_a_panel_for_each_measure_that_was_taken(measures):
     figure = figures.deviation_ranking(table)
     assert len(figure.axes) == len(measures)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["x", "y"]
+
+
+def test_widths_of_holes_are_drawn_beside_the_papers():
+    rows = [
+        (kind, ratio, width, width / 10)
+        for ratio in ("0.01-0.1", "0.25-0.55")
+        for kind in KINDS
+        for width in (1, 4, 8)
+    ]
+    ours = pd.DataFrame(rows, columns=["kind", "hole_ratio", "width", "at_most"])
+    paper = pd.Series([0.0, 0.2, 0.4], index=[1, 4, 8])
+    left, right = figures.mask_widths(ours, paper).axes
+    assert [line.get_label() for line in right.lines] == [*KINDS, "paper"]
+    assert right.lines[-1].get_ydata().tolist() == [0.0, 0.2, 0.4]
+    assert [line.get_ydata().tolist() for line in left.lines] == len(KINDS) * [[0.1, 0.4, 0.8]]
+    assert len({line.get_color() for line in left.lines}) == len(KINDS)
+
+
+def test_methods_are_drawn_by_the_width_of_holes():
+    table = pd.DataFrame(
+        {
+            "holes": ["thin", "thin", "thick", "thick"],
+            "model": ["a", "b", "a", "b"],
+            "psnr_hole": [20.0, 22.0, 18.0, 19.0],
+            "lite0": [1.0, 0.5, 2.0, 1.5],
+        }
+    )
+    psnr, lite0 = figures.by_width(table, {"a": "pconv", "b": "Telea"}).axes
+    assert [line.get_ydata().tolist() for line in psnr.lines] == [[20.0, 18.0], [22.0, 19.0]]
+    assert [line.get_ydata().tolist() for line in lite0.lines] == [[1.0, 2.0], [0.5, 1.5]]
+    assert [tick.get_text() for tick in psnr.get_xticklabels()] == ["thin", "thick"]

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pconv_core.masks import BINS, PAPER_LIKE, random_mask
+from pconv_core.masks import BINS, LAMA, PAPER_LIKE, lama_mask, random_mask
 from pconv_core.study import Study, load_profile, manifest
 
 SETTINGS = {"name": "tiny", "size": 48, "test_per_cell": 2}
+# Two kinds of mask in six bins, with border and without, and three widths of three cells each.
+ROWS = 2 * (2 * 2 * len(BINS) + 3 * 3)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_pictures_and_masks_can_be_made_from_it(study):
     exact = ["share", "down", "right", "ratio"]
     path = s.output / "tables/07_test_set.csv"
     table = pd.read_csv(path, dtype=dict.fromkeys(exact, str)).astype(dict.fromkeys(exact, float))
-    assert len(table) == 2 * 2 * 2 * len(BINS)
+    assert len(table) == ROWS
     for row in table.itertuples():
         package, _, rest = row.photograph.partition("/")
         with Image.open(Path(find_spec(package).origin).parent / rest) as file:
@@ -52,7 +54,10 @@ def test_pictures_and_masks_can_be_made_from_it(study):
         square = square[:, ::-1] if row.mirrored else square
         assert hashlib.sha256(square.tobytes()).hexdigest() == row.picture_sha256
         ratio = tuple(float(end) for end in row.hole_ratio.split("-"))
-        mask = random_mask(48, ratio, row.border, row.seed, row.mask_number, row.kind)
+        if row.kind in LAMA:
+            mask = lama_mask(48, row.kind, row.seed, row.mask_number)
+        else:
+            mask = random_mask(48, ratio, row.border, row.seed, row.mask_number, row.kind)
         assert hashlib.sha256(mask.astype(np.uint8).tobytes()).hexdigest() == row.mask_sha256
         assert row.ratio == 1 - mask.astype(np.float64).mean()
         assert ratio[0] < row.ratio <= ratio[1]
@@ -62,7 +67,7 @@ def test_it_lists_what_is_evaluated_in_that_order(study):
     s = study()
     table = manifest.build(s)
     fill = {"mean fill": lambda images, masks: images * 0}
-    measured = pd.concat([s.evaluate(fill, 48, kind) for kind in PAPER_LIKE])
+    measured = pd.concat([s.evaluate(fill, 48, kind) for kind in (*PAPER_LIKE, *LAMA)])
     assert table["hole_ratio"].tolist() == measured["hole_ratio"].tolist()
     assert table["border"].tolist() == measured["border"].map(str).tolist()
     assert table["ratio"].astype(float).tolist() == measured["ratio"].tolist()
@@ -83,7 +88,7 @@ def test_a_second_run_agrees_and_a_change_is_named(study):
     assert manifest.check(s) == "07_test_set: there is no committed table to compare with"
     commit(s, table)
     manifest.write(s)
-    assert manifest.check(s) == "07_test_set: 48 rows agree with the committed table"
+    assert manifest.check(s) == "07_test_set: 66 rows agree with the committed table"
     other = study(seed=1)
     manifest.write(other)
     assert "07_test_set: DIFFERS in photograph, share, down" in manifest.check(other)
@@ -96,11 +101,11 @@ def test_rows_that_differ_are_named(study):
     new = old.copy()
     new.loc[[3, 7], "mask_sha256"] = "0"
     assert manifest.compare(new, old) == (
-        "07_test_set: DIFFERS in mask_sha256 of 2 of 48 rows: 3, 7"
+        "07_test_set: DIFFERS in mask_sha256 of 2 of 66 rows: 3, 7"
     )
     new = old.assign(ratio="0.5")
-    assert manifest.compare(new, old).endswith("in ratio of 48 of 48 rows: 0, 1, 2, 3, 4, ...")
-    assert "DIFFERS: 47 rows, the committed table has 48" in manifest.compare(old[1:], old)
+    assert manifest.compare(new, old).endswith("in ratio of 66 of 66 rows: 0, 1, 2, 3, 4, ...")
+    assert "DIFFERS: 65 rows, the committed table has 66" in manifest.compare(old[1:], old)
     assert "DIFFERS in its columns" in manifest.compare(old.drop(columns="seed"), old)
 
 
@@ -109,6 +114,6 @@ def test_pictures_that_decode_otherwise_are_a_note(study):
     new = old.copy()
     new.loc[5, "picture_sha256"] = "0"
     assert manifest.compare(new, old) == (
-        "07_test_set: 48 rows agree with the committed table; a note: the pictures were decoded "
-        "to other bytes in 1 of 48 rows: 5"
+        "07_test_set: 66 rows agree with the committed table; a note: the pictures were decoded "
+        "to other bytes in 1 of 66 rows: 5"
     )

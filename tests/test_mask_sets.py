@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from pconv_core.__main__ import main
-from pconv_core.masks import BINS, margin_pixels, sets
+from pconv_core.masks import BINS, KINDS, margin_pixels, random_mask, sets
 
 
 def files(folder):
@@ -63,6 +63,14 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(ValueError, match="not empty; masks should go into a new folder"):
         sets.write(sets.uniform_set(1, 48, (0.1, 0.2), True, 0, "strokes"), tmp_path)
     assert files(tmp_path) == {"mine.txt": b"mine"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_draws_every_kind(kind, tmp_path):
+    out = tmp_path / "out"
+    assert main(["masks", "--out", str(out), "--count", "2", "--size", "64", "--kind", kind]) == 0
+    drawn = np.array(Image.open(out / "000001.png"), dtype=np.float32)
+    assert np.array_equal(drawn, random_mask(64, number=1, kind=kind))
 
 
 def test_command_line(tmp_path, capsys):

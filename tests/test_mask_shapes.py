@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pconv_core.masks import random_mask
-from pconv_core.masks.shape import shape_of
+from pconv_core.masks import KINDS, random_mask
+from pconv_core.masks.shape import shape_of, widths_of
 from pconv_core.study import mask_shapes
 
 
@@ -58,3 +58,45 @@ def test_a_ratio_of_1_is_the_papers_mean():
     relative = mask_shapes.over_paper(pd.concat([ours, ours.assign(hole_ratio="0.5-0.6")]))
     assert len(relative) == len(means)
     assert relative[list(mask_shapes.SHAPES)].to_numpy() == pytest.approx(1)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(8, 24), st.integers(8, 24), st.integers(0, 99), st.sampled_from(KINDS))
+def test_widths_against_written_out_squares(height, width, number, kind):
+    """Every square of hole is looked at, in the mask that goes on beyond its sides."""
+    mask = random_mask((height, width), (0.1, 0.6), number=number, kind=kind)
+    hole = np.pad(mask == 0, 6, mode="edge")
+    widest = np.zeros(hole.shape, int)
+    for side in range(1, 7):
+        for y in range(hole.shape[0] - side + 1):
+            for x in range(hole.shape[1] - side + 1):
+                square = np.s_[y : y + side, x : x + side]
+                if hole[square].all():
+                    widest[square] = np.maximum(widest[square], side)
+    widest = widest[6:-6, 6:-6][mask == 0]
+    shares = [(widest <= side).mean() for side in range(1, 6)]
+    assert widths_of(mask, range(1, 6)) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 3, 4, 7])
+def test_the_width_of_a_line_is_its_thickness(thickness):
+    mask = np.ones((64, 64), np.float32)
+    mask[20 : 20 + thickness] = 0
+    assert widths_of(mask, [thickness - 1, thickness]) == [0, 1]
+    assert widths_of(mask.T, [thickness - 1, thickness]) == [0, 1]
+
+
+def test_the_papers_holes_are_as_wide_as_our_occlusions_and_thin_ones_are_not():
+    table = mask_shapes.widths(1, 40)
+    shares = table[table["hole_ratio"] == mask_shapes.OF_PAPER]
+    shares = shares.pivot(index="width", columns="kind", values="at_most")
+    paper = mask_shapes.paper_widths()
+    assert paper.index.tolist() == shares.index.tolist() == list(mask_shapes.WIDTHS)
+    assert paper.is_monotonic_increasing
+    assert ((shares["occlusion"] - paper).abs() < 0.2).all()
+    assert paper[4] < 0.02
+    assert shares["occlusion"][4] < 0.02
+    assert shares["thin"][4] > 0.1
+    assert shares["thin"][1] > 0.01
+    text = mask_shapes.widths_finding(table)
+    assert f"paper {paper[4]:.1%}, occlusion {shares['occlusion'][4]:.1%}" in text

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pconv_core import evaluation
-from pconv_core.masks import PAPER_LIKE
+from pconv_core.masks import KINDS
 from pconv_core.study import plan
 from pconv_core.study.profile import load_profile
 from pconv_core.study.run import STAGES, Study
@@ -29,8 +29,8 @@ def costs(profile, step=0.0, **rest):
     one = {"step": dict.fromkeys(STAGES, step), "start": 0.0, "save": 0.0}
     one |= {"weights": 4e6, "checkpoint": 12e6, "memory": 2e9}
     methods = [*Study(profile).models, *evaluation.BASELINES]
-    none = {"picture": dict.fromkeys(methods, 0.0), "mask": dict.fromkeys(PAPER_LIKE, 0.0)}
-    none["shape"] = dict.fromkeys(PAPER_LIKE, 0.0)
+    none = {"picture": dict.fromkeys(methods, 0.0), "mask": dict.fromkeys(KINDS, 0.0)}
+    none["shape"] = dict.fromkeys(KINDS, 0.0)
     none |= {"towards": 0.0, "figure": 0.0, "photograph": 0.0, "deviations": 0.0, "memory": 1e9}
     training = dict.fromkeys(Study(profile).entrants.values(), one)
     return plan.Costs(training, none | rest, 0.0, dict.fromkeys(NAMES, 1000))

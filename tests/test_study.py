@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from pconv_core import training
+from pconv_core import evaluation, training
+from pconv_core.masks import LAMA
 from pconv_core.study import Study, label, load_profile
 from pconv_core.study.profile import claim
 from pconv_core.study.run import OUTPUT_VARIABLE, _minutes
-from pconv_core.study.tables import compare, stage_finding
+from pconv_core.study.tables import by_width, compare, stage_finding, widths_finding
 
 TINY = {
     "name": "tiny",
@@ -260,3 +261,42 @@ def test_a_tolerance_may_be_a_part_of_the_committed_value(value, word):
     old = pd.DataFrame({"stage": ["stage1", "stage2"], "loss": [0.5, 9.0]})
     new = old.assign(loss=[value, 10.0])
     assert word in compare("t", new, old, {"loss": "35%"})
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested"),
+    [
+        ("occlusion", "occlusion"),
+        ("strokes", "strokes"),
+        ("thin", "occlusion"),
+        ("mixed", "occlusion"),
+    ],
+)
+def test_tests_are_on_masks_like_the_papers(study, trained, tested):
+    s = study(mask_kind=trained)
+    assert s.samples("stage1", 48).kind == trained
+    assert {samples.kind for *_, samples, _ in s.evaluation_cells(48)} == {tested}
+
+
+def test_every_method_is_measured_on_three_widths(study):
+    s = study()
+    methods = {"ours": lambda images, masks: images, "other": lambda images, masks: 1 - images}
+    methods |= evaluation.BASELINES
+    pictures = {kind: s.evaluate(methods, 48, kind) for kind in LAMA}
+    table = by_width(pictures)
+    assert table["holes"].drop_duplicates().tolist() == ["thin", "medium", "thick"]
+    assert table["model"].tolist() == 3 * list(methods)
+    assert set(table["pictures"]) == {3 * s.profile.test_per_cell}
+    for row in table.to_dict("records"):
+        rows = pictures[f"lama-{row['holes']}"]
+        rows = rows[rows["model"] == row["model"]]
+        assert row["psnr_hole"] == pytest.approx(rows["psnr_hole"].mean())
+        assert row["hole_ratio"] == pytest.approx(rows["ratio"].mean())
+    lines = widths_finding(table, "ours", "other").splitlines()
+    assert len(lines) == 3
+    thin = table[table["holes"] == "thin"].set_index("model")["psnr_hole"]
+    best = thin[list(evaluation.BASELINES)].idxmax()
+    assert lines[0] == (
+        f"thin holes: ours 100.00 dB in the hole, {100 - thin['other']:+.2f} against other, "
+        f"{100 - thin[best]:+.2f} against {best}, the best that learns nothing"
+    )

@@ -34,7 +34,15 @@ def add(command) -> None:
         help="whether holes may touch the border (default); if not, they stay 50/512 of the side "
         "away from it",
     )
-    option("--kind", choices=KINDS, default=KINDS[0], help="how holes are made")
+    option(
+        "--kind",
+        choices=KINDS,
+        default=KINDS[0],
+        help="how holes are made: occlusion, what moving objects hide from one video frame to the "
+        "next, the paper's way (default); strokes, of random brushes; thin, scratches, hairs, "
+        "letters and specks from one pixel of width on; mixed, two fifths occlusion, two fifths "
+        "thin, one fifth strokes",
+    )
     option("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
 
 

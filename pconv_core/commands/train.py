@@ -29,7 +29,7 @@ def add(command) -> None:
     photographs = "photographs, in any subfolders; or embedded, places365:DIR, coco2014:DIR"
     option("--images", required=True, metavar="DIR", help=photographs)
     option("--masks", metavar="DIR", help="mask pictures, black = hole (default: drawn anew)")
-    option("--mask-kind", choices=KINDS, help="of the masks that are drawn")
+    option("--mask-kind", choices=KINDS, help="of the masks that are drawn; see masks --help")
     option("--model", choices=MODELS, default="pconv")
     option("--checkpoint", required=True, metavar="FILE", type=Path, help="where to save")
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")

@@ -1,4 +1,4 @@
-"""Irregular masks, 1 = known and 0 = hole, at a guaranteed hole ratio."""
+"""Irregular masks, 1 = known and 0 = hole, most of them at a guaranteed hole ratio."""
 
 from pconv_core.masks.irregular import (
     BINS,
@@ -8,5 +8,16 @@ from pconv_core.masks.irregular import (
     margin_pixels,
     random_mask,
 )
+from pconv_core.masks.lama import LAMA, MOST_HOLE, lama_mask
 
-__all__ = ["BINS", "KINDS", "PAPER_LIKE", "hole_ratio", "margin_pixels", "random_mask"]
+__all__ = [
+    "BINS",
+    "KINDS",
+    "LAMA",
+    "MOST_HOLE",
+    "PAPER_LIKE",
+    "hole_ratio",
+    "lama_mask",
+    "margin_pixels",
+    "random_mask",
+]

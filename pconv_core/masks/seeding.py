@@ -3,7 +3,8 @@
 import numpy as np
 
 # Separate streams, so that a photograph's crop and its mask never share numbers.
-STREAMS = {"mask": 0, "crop": 1, "order": 2, "occlusion": 3, "features": 4, "thin": 5, "kind": 6}
+_NAMES = ("mask", "crop", "order", "occlusion", "features", "thin", "kind", "lama")
+STREAMS = {name: place for place, name in enumerate(_NAMES)}
 
 
 def generator(seed: int, number: int, stream: str) -> np.random.Generator:

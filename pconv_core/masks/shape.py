@@ -1,9 +1,11 @@
 """What a hole looks like in numbers: how deep it is, how long its contour, how many islands."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-__all__ = ["shape_of"]
+__all__ = ["shape_of", "widths_of"]
 
 
 def shape_of(mask: np.ndarray) -> dict[str, float]:
@@ -35,3 +37,36 @@ def shape_of(mask: np.ndarray) -> dict[str, float]:
         "known_parts": parts - 1,  # one label is the hole's
         "contour": float(gradient.sum() / 2 / side),
     }
+
+
+def widths_of(mask: np.ndarray, widths: Sequence[int]) -> list[float]:
+    """Measure how wide a mask's hole is.
+
+    The width of the hole at one of its pixels is the side of the largest square of hole that holds
+    the pixel: of a horizontal or vertical line its thickness, of a slanting one a little less.
+    Beyond its sides the mask goes on as it ends there.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (height, width)
+        1 = known, 0 = hole; both occur.
+    widths : sequence of int
+        In pixels.
+
+    Returns
+    -------
+    list of float
+        For each width the share of the hole's pixels where it is that wide or less.
+    """
+    hole = (mask == 0).astype(np.uint8)
+    pixels = int(hole.sum())
+    return [1 - int((_wider(hole, width) * hole).sum()) / pixels for width in widths]
+
+
+def _wider(hole: np.ndarray, width: int) -> np.ndarray:
+    """Open a hole with a square one pixel wider than `width`: 1 where the hole is wider."""
+    by = (width + 1,) * 4
+    opened, square = cv2.copyMakeBorder(hole, *by, cv2.BORDER_REPLICATE), np.ones(by[:2], np.uint8)
+    # A square of even side has no middle: what erodes to its first corner grows from its last.
+    opened = cv2.dilate(cv2.erode(opened, square, anchor=(0, 0)), square, anchor=(width, width))
+    return opened[by[0] : -by[0], by[0] : -by[0]]

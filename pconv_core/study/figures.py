@@ -13,6 +13,7 @@ from pconv_core.models import composite
 
 PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
 MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
+KIND_COLOURS = {"occlusion": "pconv", "strokes": "unet", "thin": "conv", "mixed": "biharmonic"}
 
 # Axes of the measures that figures show beside each other.
 MEASURE_LABELS = {
@@ -88,13 +89,13 @@ def ratio_histogram(ratios: dict[str, np.ndarray], edges: Sequence[float]) -> Fi
     """Histogram of hole ratios for each kind of mask, with the bins' edges marked."""
     with page(2.8) as (figure, axis):
         bins = np.linspace(0, 0.62, 32)
-        colours = [COLOURS["pconv"], COLOURS["unet"]]
+        colours = [COLOURS[KIND_COLOURS[kind]] for kind in ratios]
         axis.hist(list(ratios.values()), bins, label=list(ratios), color=colours)
         for edge in edges:
             axis.axvline(edge, color="#666666", linewidth=0.8, linestyle=":")
         axis.set(xlabel="hole-to-image ratio (dotted: edges of the six bins)", ylabel="masks")
         axis.set_axisbelow(True)
-        figure.legend(loc="outside upper center", ncols=2)
+        figure.legend(loc="outside upper center", ncols=len(ratios))
     return figure
 
 
@@ -117,12 +118,37 @@ def mask_shapes(ours: pd.DataFrame, paper: pd.DataFrame) -> Figure:
             for (kind, border), rows in ours.groupby(["kind", "border"], sort=False):
                 look = "-o" if border else "--s"
                 place = "with border" if border else "no border"
-                colour = COLOURS["pconv" if kind == "occlusion" else "unet"]
+                colour = COLOURS[KIND_COLOURS[kind]]
                 style = {"color": colour, "markersize": 4, "label": f"{kind}, {place}"}
                 axis.plot(rows["ratio"], rows[name], look, **style)
             axis.set(xlabel="hole-to-image ratio", ylabel=label, ylim=(0, None))
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3)
+    return figure
+
+
+def mask_widths(ours: pd.DataFrame, paper: pd.Series) -> Figure:
+    """Share of the hole that is at most so wide, a panel an interval of hole ratios.
+
+    Parameters
+    ----------
+    ours, paper
+        As `mask_shapes.widths` and `mask_shapes.paper_widths` return them; the paper's are drawn in
+        the last panel.
+    """
+    intervals = list(dict.fromkeys(ours["hole_ratio"]))
+    with page(3.4, 1, len(intervals), sharey=True) as (figure, axes):
+        for axis, interval in zip(axes, intervals, strict=True):
+            for kind, rows in ours[ours["hole_ratio"] == interval].groupby("kind", sort=False):
+                look = {"color": COLOURS[KIND_COLOURS[kind]], "markersize": 4, "label": kind}
+                axis.plot(rows["width"], rows["at_most"], "-o", **look)
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(ticks := [1, 2, 4, 8, 16, 32, 64], ticks)
+            axis.set(xlabel="width in pixels", title=f"hole ratio {interval}")
+        axes[-1].plot(paper.index, paper, "*", **PAPER, label="paper")
+        axes[0].set_ylabel("share of the hole\nthat is at most so wide")
+        handles, names = axes[-1].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
     return figure
 
 
@@ -286,6 +312,28 @@ def psnr_by_size(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
             axis.set(xlabel="side of the evaluated crop in pixels", ylabel=label)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def by_width(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
+    """PSNR in the hole and Lite0 distance on thin, medium and thick holes, a line a method.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `tables.by_width` returns it.
+    """
+    labels = {"psnr_hole": "PSNR in the hole in dB", "lite0": MEASURE_LABELS["lite0"]}
+    names = list(dict.fromkeys(table["holes"]))
+    with page(3.6, 1, len(labels)) as (figure, axes):
+        for axis, (name, label) in zip(axes, labels.items(), strict=True):
+            for model, key in styles.items():
+                part = table[table["model"] == model].set_index("holes").loc[names]
+                axis.plot(range(len(names)), part[name], **_line(model, key))
+            axis.set_xticks(range(len(names)), names)
+            axis.set(xlabel="holes", ylabel=label)
+        handles, models = axes[0].get_legend_handles_labels()
+        figure.legend(handles, models, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from pconv_core.masks import PAPER_LIKE
+from pconv_core.masks import LAMA, PAPER_LIKE
 from pconv_core.study.run import Study
 
 NAME = "07_test_set"
@@ -21,14 +21,15 @@ def build(study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a sample, in the order of evaluation: kind of mask, hole_ratio (the bin) and border;
-        photograph, its name within its source; share, down, right and mirrored (`data.Cut`);
-        mask_number and seed, which the mask is a pure function of; ratio, the exact hole ratio;
-        picture_sha256, of the crop's bytes (size, size, 3), RGB from 0 to 255; mask_sha256, of the
-        mask's bytes (size, size), 1 = known.  All of them text, numbers with every digit.
+        A row a sample, in the order of evaluation: kind of mask, hole_ratio (the bin, or
+        0-0.5 of kinds without bins) and border; photograph, its name within its source; share,
+        down, right and mirrored (`data.Cut`); mask_number and seed, which the mask is a pure
+        function of; ratio, the exact hole ratio; picture_sha256, of the crop's bytes (size, size,
+        3), RGB from 0 to 255; mask_sha256, of the mask's bytes (size, size), 1 = known.  All of
+        them text, numbers with every digit.
     """
     rows = []
-    cells = (study.evaluation_cells(study.profile.size, kind) for kind in PAPER_LIKE)
+    cells = (study.evaluation_cells(study.profile.size, kind) for kind in (*PAPER_LIKE, *LAMA))
     for (lo, hi), border, samples, numbers in chain.from_iterable(cells):
         for number in numbers:
             index, cut = samples.origin(number)

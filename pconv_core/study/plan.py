@@ -27,16 +27,17 @@ import pconv_core
 from pconv_core import data, evaluation, hardware
 from pconv_core.files.writing import whole
 from pconv_core.losses import VGGFeatures
-from pconv_core.masks import PAPER_LIKE
+from pconv_core.masks import KINDS, LAMA, PAPER_LIKE
 from pconv_core.study.plan_measures import CELLS
 from pconv_core.study.profile import PHOTOS, Profile, load_profile, overrides_of
 from pconv_core.study.run import OUTPUT_VARIABLE, STAGES, Study
 
 NOTEBOOKS = Path("notebooks")
-# Of each kind in chapter 1: at about the size of training, and those whose shapes are measured.
-MASKS, SHAPES = 2000, 2400
+# Of a kind in chapter 1: at about the size of training, and those whose shapes, or widths, are
+# measured.
+MASKS, SHAPES, WIDTHS = 2000, 2400, 120
 # Beside the one in every chapter.
-FIGURES = {"01": 2, "05": 1, "06": 1, "07": 2, "08": 1, "09": 3, "10": 4}
+FIGURES = {"01": 5, "05": 1, "06": 1, "07": 3, "08": 1, "09": 3, "10": 4}
 # Chapter 5 measures at these shares of the two sizes' larger one, and four methods at each.
 SIZES = (0.77, 0.94, 1.0, 1.11, 1.5)
 UNFINISHED = 3  # checkpoints of one training: the last two and one being written
@@ -107,7 +108,8 @@ def _other_seconds(profile: Profile, costs: Costs, number: str) -> float:
     models = Study(profile).models
     small = ["pconv"]
     if number == "01":
-        return sum(MASKS * a["mask"][kind] + SHAPES * a["shape"][kind] for kind in PAPER_LIKE)
+        drawn = sum(MASKS * a["mask"][kind] + WIDTHS * a["shape"][kind] for kind in KINDS)
+        return drawn + sum(SHAPES * a["shape"][kind] for kind in PAPER_LIKE)
     if number in _TRAINING_CHAPTERS:
         return pictures * _each(a, [*models, "mean fill"])
     if number == "05":
@@ -117,8 +119,9 @@ def _other_seconds(profile: Profile, costs: Costs, number: str) -> float:
     if number == "07":
         all_of_them = [*models, *small]
         towards = len(all_of_them) * a["towards"]
-        # On masks of both kinds.
-        return pictures * (2 * _each(a, [*all_of_them, *evaluation.BASELINES]) + towards)
+        # On masks of both kinds, and on three widths.
+        sets = len(PAPER_LIKE) + len(LAMA) * data.LAMA_CELLS / CELLS
+        return pictures * (sets * _each(a, [*all_of_them, *evaluation.BASELINES]) + towards)
     if number == "08":
         return a["deviations"]
     if number == "09":

@@ -16,7 +16,7 @@ import torch
 
 from pconv_core import data, evaluation, hardware
 from pconv_core.files import checkpoints
-from pconv_core.masks import BINS, PAPER_LIKE, random_mask
+from pconv_core.masks import BINS, KINDS, random_mask
 from pconv_core.models import InpaintingNet, build_model
 from pconv_core.study import deviation_runs, mask_shapes
 from pconv_core.study.deviations import DEVIATIONS
@@ -105,8 +105,8 @@ def rest(study: Study) -> dict:
     return {
         "picture": picture,
         "towards": towards,
-        "mask": {kind: _a_mask(p.size, p.seed, kind) for kind in PAPER_LIKE},
-        "shape": {kind: _a_mask(mask_shapes.SIZE, p.seed, kind) for kind in PAPER_LIKE},
+        "mask": {kind: _a_mask(p.size, p.seed, kind) for kind in KINDS},
+        "shape": {kind: _a_mask(mask_shapes.SIZE, p.seed, kind) for kind in KINDS},
         "figure": figure,
         "photograph": _photograph(p),
         "deviations": _deviations(study) if p.profile == "demo" else 0.0,

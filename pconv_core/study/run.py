@@ -15,7 +15,7 @@ from pconv_core import data, distributed, evaluation, hardware
 from pconv_core.files.checkpoints import load_weights, save_weights
 from pconv_core.files.figure import save
 from pconv_core.losses import InpaintingLoss, VGGFeatures
-from pconv_core.masks import BINS
+from pconv_core.masks import BINS, PAPER_LIKE
 from pconv_core.models import InpaintingNet, build_model
 from pconv_core.study import figures
 from pconv_core.study.profile import Profile, claim, load_profile
@@ -109,6 +109,12 @@ class Study:
         width = self.profile.feature_width
         return f"random VGG-16 x{width:g}" if kind == "random" else f"VGG-16 {Path(kind).name}"
 
+    @property
+    def test_kind(self) -> str:
+        """Kind of the test masks: that of training, if its holes measure like the paper's."""
+        kind = self.profile.mask_kind
+        return kind if kind in PAPER_LIKE else PAPER_LIKE[0]
+
     # --- photographs -----------------------------------------------------------------------
 
     def samples(self, stage: str, size: int) -> data.Samples:
@@ -124,7 +130,7 @@ class Study:
     def evaluation_set(self, size: int, kind: str | None = None):
         """The evaluation set at a size; the same squares of the photographs at every size.
 
-        The masks are of the kind that trained, if no other is named.
+        The masks are of `test_kind`, if no other kind is named.
         """
         return data.evaluation_set(*self._test_set(size, kind))
 
@@ -384,7 +390,7 @@ class Study:
         p = self.profile
         photos = data.open_photos(p.test_photos, "test")
         seed = p.seed + TEST_SEED_OFFSET
-        return photos, size, p.test_per_cell, seed, self._span, kind or p.mask_kind
+        return photos, size, p.test_per_cell, seed, self._span, kind or self.test_kind
 
     @property
     def _span(self) -> tuple[float, float]:

@@ -83,3 +83,50 @@ def stage_finding(table: pd.DataFrame, earlier: pd.DataFrame | None = None) -> s
         )
         lines.append(f"Against the stage before: {listed}")
     return "\n".join(lines)
+
+
+def by_width(pictures: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Mean measures on thin, medium and thick holes.
+
+    Parameters
+    ----------
+    pictures : dict of kind of mask -> DataFrame
+        By the kinds of `masks.LAMA`, as `Study.evaluate` makes them.
+
+    Returns
+    -------
+    DataFrame
+        holes ("thin"), model, pictures, hole_ratio (the mean of the exact ones), psnr, ssim and
+        lite0 of I_comp, and psnr_hole.
+    """
+    measures = ["hole_ratio", "psnr", "ssim", "lite0", "psnr_hole"]
+    parts = []
+    for kind, table in pictures.items():
+        exact = table.assign(hole_ratio=table["ratio"]).groupby("model", sort=False)
+        means = exact[measures].mean()
+        means.insert(0, "pictures", exact.size())
+        means.insert(0, "holes", kind.removeprefix("lama-"))
+        parts.append(means.reset_index())
+    return pd.concat(parts, ignore_index=True)[["holes", "model", "pictures", *measures]]
+
+
+def widths_finding(table: pd.DataFrame, ours: str, other: str) -> str:
+    """Say in a line a width what a network reaches in the hole, and against which others.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `by_width` makes it.
+    ours, other : str
+        Networks in its column `model`.
+    """
+    lines = []
+    for holes, rows in table.groupby("holes", sort=False):
+        psnr = rows.set_index("model")["psnr_hole"]
+        best = psnr[list(BASELINES)].idxmax()
+        lines.append(
+            f"{holes} holes: {ours} {psnr[ours]:.2f} dB in the hole, "
+            f"{psnr[ours] - psnr[other]:+.2f} against {other}, "
+            f"{psnr[ours] - psnr[best]:+.2f} against {best}, the best that learns nothing"
+        )
+    return "\n".join(lines)
