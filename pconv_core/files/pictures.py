@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from pconv_core.files.writing import whole
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"}
 ENDINGS = ", ".join(sorted(SUFFIXES))  # for messages
 # Formats that give back what they were given; JPEG would change known pixels.
 LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
