@@ -57,8 +57,8 @@ $(DONE)/%.ipynb: notebooks/%.ipynb | $(READY) settings
 IN       = $(addprefix pconv_core/,$(1))
 PROFILES := $(call IN,study/profiles/demo.yaml study/profiles/$(PROFILE).yaml)
 CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware.py distributed.py \
-            training.py evaluation.py files/__init__.py files/checkpoints.py files/figure.py \
-            files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
+            training.py evaluation.py files/__init__.py files/checkpoints.py files/drawn.py files/figure.py \
+            files/formats.py files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
             files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/occlusion.py \
             masks/scenes.py masks/seeding.py masks/strokes.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)

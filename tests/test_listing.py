@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pconv_core.files import listing
-from pconv_core.files.pictures import SUFFIXES
+from pconv_core.files.formats import SUFFIXES
 
 FILES = int(os.environ.get("PCONV_FILES", "21000"))
 

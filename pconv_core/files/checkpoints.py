@@ -1,6 +1,7 @@
 """Files of weights, and of training that can go on: written whole or not at all, read unpickled."""
 
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -21,6 +22,9 @@ def read_tensors(path: Path) -> dict:
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        # torch's own words advise to run what the file holds.
+        raise ValueError("it holds no weights, or more than weights") from None
     except Exception as error:  # torch.load has no common base for what a bad file can raise
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
     if not isinstance(found, dict):

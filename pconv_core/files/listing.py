@@ -4,7 +4,7 @@ import glob
 import os
 from pathlib import Path
 
-from pconv_core.files.pictures import ENDINGS, SUFFIXES
+from pconv_core.files.formats import ENDINGS, SUFFIXES
 
 
 def pictures(folder: Path, pattern: str = "**/*") -> list[Path]:
@@ -23,6 +23,11 @@ def pictures(folder: Path, pattern: str = "**/*") -> list[Path]:
     if not found:
         raise ValueError(f"{folder} holds no picture; files should end in {ENDINGS}")
     return found
+
+
+def others(folder: Path) -> list[Path]:
+    """List what is directly in a folder and no picture, by its ending."""
+    return sorted(p for p in folder.iterdir() if not _is_picture(p))
 
 
 def mask_of(image: Path, masks: Path) -> Path:
