@@ -57,10 +57,10 @@ $(DONE)/%.ipynb: notebooks/%.ipynb | $(READY) settings
 IN       = $(addprefix pconv_core/,$(1))
 PROFILES := $(call IN,study/profiles/demo.yaml study/profiles/$(PROFILE).yaml)
 CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware.py distributed.py \
-            training.py evaluation.py files/__init__.py files/checkpoints.py files/figure.py \
-            files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
-            files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/lama.py masks/occlusion.py \
-            masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
+            training.py evaluation.py files/__init__.py files/checkpoints.py files/drawn.py files/figure.py \
+            files/formats.py files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
+            files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/lama.py \
+            masks/occlusion.py masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
@@ -109,8 +109,8 @@ thin: | $(READY)  ## what helps on thin holes, over random seeds, hours; PRETRAI
 report: all  ## join the chapters of PROFILE into results/NAME/report.html, one page without network
 	@$(WORKER) report $(SETTINGS)
 
-# What `make test` does in small: kills, malformed files (2,000 for each command), a large folder,
-# a long training, a large photograph.
+# What `make test` does in small: kills, malformed files (2,000 for each command, single or in
+# folders), a large folder, a long training, a large photograph.
 stress: $(READY)  ## the long tests in full: 20 kills, 4,000 malformed files, 200,000 photographs
 	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 $(BIN)/python -m pytest \
 	    tests/test_resume.py tests/test_fuzz.py tests/test_listing.py tests/test_memory.py

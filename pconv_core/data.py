@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pconv_core.files.formats import ENDINGS
 from pconv_core.files.listing import photographs
-from pconv_core.files.pictures import ENDINGS, read_hole, read_photo
+from pconv_core.files.pictures import read_hole, read_photo
 from pconv_core.masks import BINS, KINDS, LAMA, MOST_HOLE, lama_mask, random_mask
 from pconv_core.masks.seeding import generator
 
@@ -178,7 +179,7 @@ class MaskFolder:
     def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Draw a mask of shape (size, size), float32: 1 = known, 0 = hole."""
         index, turns, mirrored = rng.integers(0, [len(self.masks), 4, 2])
-        known = ~read_hole(self.masks.path(index), None)
+        known = ~read_hole(self.masks.path(index), None, may_be_empty=True)
         known = np.rot90(known, turns)[:, :: 1 - 2 * int(mirrored)].astype(np.float32)
         # The nearest pixel: a mask that was smoothed would no longer be 0 or 1.
         return cv2.resize(known, (size, size), interpolation=cv2.INTER_NEAREST)

@@ -113,7 +113,7 @@ def test_masks_are_used_again_and_may_be_inverted(given):
         (lambda f: [p.unlink() for p in (f / "masks").iterdir()], "masks holds no picture"),
         (lambda f: (f / "images" / "1.png").write_text("x"), "cannot read"),
         (lambda f: (f / "net.pt").unlink(), "no checkpoint at"),
-        (lambda f: Image.new("L", (48, 40), 255).save(f / "masks" / "0.png"), "is no hole"),
+        (lambda f: Image.new("L", (48, 40), 255).save(f / "masks" / "0.png"), "marks no hole"),
     ],
 )
 def test_bad_input_is_one_line(given, capsys, break_it, message):

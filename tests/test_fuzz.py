@@ -2,7 +2,9 @@
 
 import io
 import os
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,33 +12,71 @@ import torch
 from PIL import Image
 
 from pconv_core.__main__ import main
-from pconv_core.files import checkpoints, pictures
+from pconv_core.files import checkpoints, listing, pictures
 from pconv_core.models import build_model
 
 # How many for each command; `make stress` sets more.
 FUZZ = int(os.environ.get("PCONV_FUZZ", "150"))
 SEED = int(os.environ.get("PCONV_FUZZ_SEED", "0"))
+ENDINGS = [".png", ".jpg", ".tif", ".gif", ".webp", ".avif"]
 SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}
 # Of what Pillow makes of malformed tags.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 
+def sound(rng, mode, shape):
+    """A picture of a mode with a black and, if it can, a transparent part."""
+    pixels = rng.integers(1, 256, (*shape, 3), dtype=np.uint8)
+    top, left = (rng.integers(side) for side in shape)
+    pixels[top : top + 20, left : left + 20] = 0
+    if mode == "I;16":
+        deep = rng.integers(1, 2**16, shape, dtype=np.uint16)
+        return Image.fromarray(np.where(pixels.max(2) == 0, 0, deep).astype(np.uint16))
+    picture = Image.fromarray(pixels)
+    if mode in ("RGBA", "LA"):
+        picture = picture.convert(mode)
+        alpha = np.full(shape, 255, np.uint8)
+        alpha[top : top + 9, left : left + 9] = rng.integers(0, 255)
+        picture.putalpha(Image.fromarray(alpha))
+        return picture
+    if mode == "drawn":
+        return Image.fromarray(np.where(pixels.max(2) == 0, 0, 255).astype(np.uint8))
+    return picture.convert(mode)
+
+
+def saved(rng, kind):
+    """The bytes of a picture or mask of any kind that people have."""
+    file, shape = io.BytesIO(), tuple(rng.integers(1, 60, 2).tolist())
+    if kind == "mask" and rng.random() < 0.7:
+        shape = (40, 50)  # that of the picture it is for
+    modes = ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16", "LA", "deep"]
+    mode = str(rng.choice([*modes, *["drawn"] * 4] if kind == "mask" else modes))
+    if mode == "deep":  # 16-bit colour, which Pillow writes not
+        deep = rng.integers(0, 2**16, (*shape, int(rng.integers(3, 5))), dtype=np.uint16)
+        return cv2.imencode(str(rng.choice([".png", ".tif"])), deep)[1].tobytes()
+    can = {"CMYK": ["JPEG", "TIFF"], "I;16": ["PNG", "TIFF"], "LA": ["PNG"]}
+    formats = can.get(mode, ["PNG", "TIFF", "GIF", "WEBP", "AVIF"])
+    format = str(rng.choice(formats))
+    more = {}
+    if format != "GIF" and rng.random() < 0.3:
+        more["exif"] = Image.Exif()
+        more["exif"][0x0112] = int(rng.integers(0, 10))
+    elif format in ("GIF", "WEBP", "AVIF", "TIFF") and rng.random() < 0.3:
+        # Not with EXIF: Pillow's writer of AVIF crashes at both.
+        more = {"save_all": True, "append_images": [sound(rng, mode, shape)]}
+    sound(rng, mode, shape).save(file, format=format, **more)
+    return file.getvalue()
+
+
 def damaged(rng, kind):
     """A picture, mask or checkpoint that was cut, overwritten or mixed up at random."""
-    file = io.BytesIO()
     if kind == "checkpoint":
+        file = io.BytesIO()
         state = build_model("pconv", 32, 2, seed=0).state_dict()
         torch.save({"format": checkpoints.FORMAT, "settings": SETTINGS, "model": state}, file)
+        data = bytearray(file.getvalue())
     else:
-        side = int(rng.integers(1, 60))
-        mode = rng.choice(["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16", "LA"])
-        pixels = rng.integers(0, 256, (side, int(rng.integers(1, 60)), 3), dtype=np.uint8)
-        picture = Image.fromarray(pixels)
-        picture = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
-        can = {"CMYK": ["JPEG", "TIFF"], "I;16": ["PNG", "TIFF"], "LA": ["PNG"]}
-        formats = can.get(str(mode), ["PNG", "TIFF", "GIF"])
-        picture.save(file, format=str(rng.choice(formats)))
-    data = bytearray(file.getvalue())
+        data = bytearray(saved(rng, kind))
     for _ in range(int(rng.integers(0, 4))):
         what, at = rng.integers(4), int(rng.integers(len(data) or 1))
         if what == 0:
@@ -67,14 +107,14 @@ def good(tmp_path):
     return files
 
 
-def cases(good, folder, seed):
+def cases(good, folder, seed, count):
     """Yield the files of a call, one of them damaged, and which that is."""
     rng = np.random.default_rng(seed)
     bad_folder = folder / "bad"
     bad_folder.mkdir()
-    for _ in range(FUZZ):
+    for _ in range(count):
         kind = str(rng.choice(["picture", "mask", "checkpoint"], p=[0.5, 0.35, 0.15]))
-        bad = bad_folder / f"bad{rng.choice(['.png', '.jpg', '.tif', '.gif'])}"
+        bad = bad_folder / f"bad{rng.choice(ENDINGS)}"
         bad.write_bytes(damaged(rng, kind))
         yield {**good, kind: bad}, bad, kind
         bad.unlink()
@@ -92,30 +132,82 @@ def call(out, capfd, *arguments):
     return code, error[-1] if error else ""
 
 
+def check_repaired(source, result, hole):
+    """A result of the right size, with the known pixels as they were."""
+    before, after = pictures.read(source), pictures.read(result)
+    assert after.pixels.shape == before.pixels.shape
+    assert np.array_equal(after.pixels[~hole], before.pixels[~hole])
+
+
 def test_inpaint(good, tmp_path, capfd):
     """A result of the right size with the known pixels as they were, or one line."""
-    out, refused = tmp_path / "out.png", 0
-    for files, bad, kind in cases(good, tmp_path, SEED):
+    out, refused, count = tmp_path / "out.png", 0, FUZZ - FUZZ // 2
+    for number, (files, bad, kind) in enumerate(cases(good, tmp_path, SEED, count)):
         arguments = ["inpaint", "--checkpoint", files["checkpoint"], "--image", files["picture"]]
-        arguments += [] if kind == "picture" else ["--mask", files["mask"]]
+        colour = (0, 0, 0) if kind == "picture" and number % 2 else None
+        if kind != "picture":
+            arguments += ["--mask", files["mask"]]
+        elif colour:
+            arguments += ["--hole-colour", "black"]
         code, error = call(out, capfd, *arguments, "--out", out)
         if code == 2:
             refused += 1
             assert bad.name in error
             continue
-        before, after = pictures.read(files["picture"]), pictures.read(out)
-        assert after.pixels.shape == before.pixels.shape
-        hole, _ = before.implied_hole()
-        if kind != "picture":
-            hole = pictures.read_hole(files["mask"], before.size)
-        assert np.array_equal(after.pixels[~hole], before.pixels[~hole])
-    assert FUZZ / 10 < refused < FUZZ
+        if kind == "picture":
+            hole, _ = pictures.read(bad).implied_hole(colour)
+        else:
+            hole = pictures.read_hole(files["mask"], (40, 50))
+        check_repaired(files["picture"], out, hole)
+    assert count / 10 < refused < count
+
+
+def test_inpaint_folders(good, tmp_path, capfd):
+    """Each picture of a folder is repaired, or named in one line; or the folder is refused."""
+    rng, left, written, count = np.random.default_rng(SEED + 2), FUZZ // 2, 0, FUZZ // 2
+    while left > 0:
+        images, masks, out = (tmp_path / f"{left}{name}" for name in ("in", "masks", "out"))
+        colour = (0, 0, 0) if rng.random() < 0.5 else None
+        chosen = ["--hole-colour", "black"] if colour else []
+        if with_masks := bool(rng.random() < 0.4):
+            chosen = ["--mask", masks]
+        images.mkdir()
+        masks.mkdir()
+        names = [f"{rng.integers(40)}{rng.choice(ENDINGS)}" for _ in range(rng.integers(1, 9))]
+        for name in [*names, "notes.txt"]:
+            (images / name).write_bytes(damaged(rng, "picture"))
+            if with_masks and rng.random() < 0.9:
+                mask = saved(rng, "mask") if rng.random() < 0.7 else damaged(rng, "mask")
+                (masks / f"{Path(name).stem}{rng.choice(ENDINGS)}").write_bytes(mask)
+        names = sorted(set(names))
+        left -= len(names) + len(list(masks.iterdir()))
+        call = ["inpaint", "--checkpoint", good["checkpoint"], "--image", images, *chosen]
+        code = main([str(a) for a in [*call, "--out", out]])
+        error = capfd.readouterr().err.replace("\r", "\n").strip().splitlines()
+        results = sorted(out.iterdir()) if out.exists() else []
+        if len({Path(name).stem for name in names}) < len(names):
+            assert (code, results) == (2, [])
+            assert "would both be written" in error[-1]
+            continue
+        named = [line for line in error if line.startswith("left out: ")]
+        assert len(results) + len(named) == len(names)
+        assert code == (2 if named else 0)
+        for result in results:
+            (source,) = images.glob(f"{result.stem}.*")
+            picture = pictures.read(source)
+            if with_masks:
+                hole = pictures.read_hole(listing.mask_of(source, masks), picture.size)
+            else:
+                hole, _ = picture.implied_hole(colour)
+            check_repaired(source, result, hole)
+        written += len(results)
+    assert count / 40 < written < count
 
 
 def test_evaluate(good, tmp_path, capfd):
     """A table of numbers, or one line."""
     out, refused = tmp_path / "out.csv", 0
-    for files, bad, _ in cases(good, tmp_path, SEED + 1):
+    for files, bad, _ in cases(good, tmp_path, SEED + 1, FUZZ):
         folders = ["--images", files["picture"].parent, "--masks", files["mask"].parent]
         arguments = ["evaluate", "--checkpoint", files["checkpoint"], *folders, "--size", 32]
         code, error = call(out, capfd, *arguments, "--out", out)

@@ -182,21 +182,65 @@ def test_without_a_mask_transparent_pixels_are_the_hole(checkpoint, tmp_path, ca
     pixels[..., 3] = np.where(hole, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "in.png")
     assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
-    assert "150 transparent pixels are the hole" in capsys.readouterr().err
+    assert "its 150 transparent pixels are the hole" in capsys.readouterr().err
     with Image.open(tmp_path / "out.png") as after:
         after = np.array(after)
     check_known(pixels, after, hole)
     assert (after[hole, 3] == 255).all()
 
 
-def test_without_a_mask_pure_black_pixels_are_the_hole(checkpoint, tmp_path, capsys):
-    pixels, hole = colours(), hole_in()
-    pixels[hole] = 0
-    Image.fromarray(pixels).save(tmp_path / "in.png")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_half_transparent_pixels_are_hole_and_that_is_said(checkpoint, tmp_path, capsys, dtype):
+    pixels, hole = colours(channels=4, dtype=dtype), hole_in()
+    full = np.iinfo(dtype).max
+    pixels[..., 3] = np.where(hole, 0, full)
+    pixels[10, 15:20, 3] = full - 1, full // 2, 1, full // 4, full // 3
+    cv2.imwrite(str(tmp_path / "in.png"), pixels)
     assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
-    assert "150 pure black pixels are the hole" in capsys.readouterr().err
-    with Image.open(tmp_path / "out.png") as after:
-        check_known(pixels, np.array(after), hole)
+    note = "its 150 transparent pixels (5 of them half-transparent) are the hole"
+    assert note in capsys.readouterr().err
+    after = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
+    check_known(pixels, after, hole)
+    assert (after[..., 3] == full).all()
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB", "16 bits"])
+@pytest.mark.parametrize(
+    ("colour", "spellings"),
+    [((0, 0, 0), ["black", "000000"]), ((255, 255, 255), ["WHITE", "#ffffff", "FFFFFF"])],
+)
+def test_a_colour_is_the_hole_if_it_is_named(checkpoint, tmp_path, capsys, kind, colour, spellings):
+    dtype = np.uint16 if kind == "16 bits" else np.uint8
+    pixels, hole = colours(channels=1 if kind == "L" else 3, dtype=dtype), hole_in()
+    full = np.iinfo(dtype).max
+    pixels[pixels == full] = full - 1
+    pixels[hole] = colour[0] * (full // 255)
+    source, out = tmp_path / "in.png", tmp_path / "out.png"
+    cv2.imwrite(str(source), pixels)
+    assert run(checkpoint, source, out) == 2
+    assert "has no transparent pixels; its hole should be marked" in capsys.readouterr().err
+    assert not out.exists()
+    for spelling in spellings:
+        assert run(checkpoint, source, out, "--hole-colour", spelling, "--overwrite") == 0
+        assert f"its 150 pixels of the colour {colour[0]}, " in capsys.readouterr().err
+        check_known(pixels, cv2.imread(str(out), cv2.IMREAD_UNCHANGED), hole)
+
+
+def test_a_colour_that_is_not_there_or_not_one(checkpoint, tmp_path, capsys):
+    pixels = colours()
+    pixels[10:20, 15:30] = 255, 0, 0
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    source, out = tmp_path / "in.png", tmp_path / "out.png"
+    assert run(checkpoint, source, out, "--hole-colour", "red") == 0
+    assert run(checkpoint, source, tmp_path / "b.png", "--hole-colour", "black") == 2
+    assert "in.png has no pixels of the colour 0, 0, 0" in capsys.readouterr().err
+    mask = save_mask(tmp_path / "mask.png", hole_in())
+    assert run(checkpoint, source, tmp_path / "b.png", "--hole-colour", "red", "--mask", mask) == 2
+    assert "--hole-colour is for pictures without --mask" in capsys.readouterr().err
+    for text in ("nope", "ff", "ff000080"):
+        with pytest.raises(SystemExit):
+            run(checkpoint, source, tmp_path / "b.png", "--hole-colour", text)
+        assert f"{text} is no colour; it should be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "smoothed", "white", "RGBA", "transparent", "P", "1"])
@@ -249,7 +293,8 @@ def test_tiny_and_narrow(checkpoint, tmp_path, size):
     pixels = colours(*size)
     pixels[0, 0] = 0
     Image.fromarray(pixels).save(tmp_path / "in.png")
-    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
+    black = ("--hole-colour", "black")
+    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png", *black) == 0
     with Image.open(tmp_path / "out.png") as after:
         after = np.array(after)
     assert np.array_equal(after.reshape(-1, 3)[1:], pixels.reshape(-1, 3)[1:])
@@ -264,10 +309,83 @@ def test_folder(checkpoint, tmp_path, capsys):
         save_mask(tmp_path / "masks" / name, hole_in())
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     assert run(checkpoint, tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks") == 2
-    error = capsys.readouterr().err
-    assert "left out: no picture at" in error
-    assert "c.png" in error
+    printed = capsys.readouterr()
+    assert f"left out: no mask for c.png in {tmp_path / 'masks'}\n" in printed.err
+    assert "note: skipped 1 that do not end in" in printed.err
+    assert ": notes.txt\n" in printed.err
+    assert "2 of 3 pictures written" in printed.out
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_folder_whose_results_would_share_a_name(checkpoint, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "a.png", "b.png"):
+        Image.fromarray(colours()).save(tmp_path / "in" / name)
+    assert run(checkpoint, tmp_path / "in", tmp_path / "out", "--overwrite") == 2
+    assert "holds a.jpg and a.png, which would both be written to a.png" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """A picture with a hole in it, as a file and in a folder, and links to both."""
+    pixels = colours(channels=4)
+    pixels[..., 3] = np.where(hole_in(), 0, 255)
+    (tmp_path / "in").mkdir()
+    for path in (tmp_path / "in.png", tmp_path / "in" / "a.png"):
+        Image.fromarray(pixels).save(path)
+    (tmp_path / "link.png").symlink_to("in.png")
+    (tmp_path / "link").symlink_to("in")
+    (tmp_path / "nowhere.png").symlink_to("none.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("image", "out", "message"),
+    [
+        ("in.png", "in.png", "--out is the picture"),
+        ("in.png", "in/../in.png", "--out is the picture"),
+        ("in.png", "link.png", "--out is the picture"),
+        ("link.png", "in.png", "--out is the picture"),
+        ("in.png", "nowhere.png", "nowhere.png is there already"),
+        ("in", "in", "--out is the folder"),
+        ("in", "link", "--out is the folder"),
+        ("in.png", "in", "--out is the folder"),
+        ("in", "in.png", "--out is the file"),
+        ("in.png", "in.png/b.png", "in.png is a file; it should be a folder"),
+        ("in", "in.png/deep/b", "in.png is a file; it should be a folder"),
+    ],
+)
+def test_what_is_there_is_not_written_over(sound, tmp_path, capsys, image, out, message):
+    before = {p: p.read_bytes() for p in sound.rglob("*.png") if p.exists()}
+    # The weights are not even looked for: nothing is done before.
+    assert run("none.pt", sound / image, f"{sound}/{out}") == 2
+    assert message in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in sound.rglob("*.png") if p.exists()} == before
+
+
+def test_results_that_are_there_are_replaced_when_told(sound, checkpoint, capsys):
+    before = pictures.read(sound / "in.png").pixels
+    for image, out in (("in", "out"), ("in.png", "b.png")):
+        assert run(checkpoint, sound / image, sound / out) == 0
+        assert run(checkpoint, sound / image, sound / out) == 2
+        assert "is there already; --overwrite replaces it" in capsys.readouterr().err
+    for image, result in (("in", "in/a.png"), ("in.png", "in.png")):
+        assert run(checkpoint, sound / image, sound / image, "--overwrite") == 0
+        check_known(before, pictures.read(sound / result).pixels, hole_in())
+
+
+def test_a_failure_leaves_what_was_to_be_replaced(sound, checkpoint, monkeypatch, capsys):
+    whole = (sound / "in.png").read_bytes()
+
+    def full(picture, path, **options):
+        path.write_bytes(whole[:20])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert run(checkpoint, sound / "in.png", sound / "in.png", "--overwrite") == 2
+    assert (sound / "in.png").read_bytes() == whole
+    assert not list(sound.glob(".*"))
 
 
 @pytest.mark.parametrize(

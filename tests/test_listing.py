@@ -1,9 +1,10 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from pconv_core.files import listing
-from pconv_core.files.pictures import SUFFIXES
+from pconv_core.files.formats import SUFFIXES
 
 FILES = int(os.environ.get("PCONV_FILES", "21000"))
 
@@ -42,3 +43,32 @@ def test_a_change_is_noticed(tree):
     (tree / "class 99").mkdir()
     (tree / "class 99" / "a.png").touch()
     assert listing.photographs(tree) == [*before, "class 99/a.png"]
+
+
+def test_the_mask_of_a_picture_bears_its_name(tmp_path):
+    for name in ("a.PNG", "a.txt", "a.b.png", "a1.png", "[c].jpg", "d.png", "d.gif"):
+        (tmp_path / name).touch()
+    (tmp_path / "e.png").mkdir()
+    assert listing.mask_of(Path("x/a.jpg"), tmp_path).name == "a.PNG"
+    assert listing.mask_of(Path("x/a.b.jpg"), tmp_path).name == "a.b.png"
+    assert listing.mask_of(Path("[c].png"), tmp_path).name == "[c].jpg"
+    for none in ("b.jpg", "c.jpg", "e.jpg"):
+        with pytest.raises(ValueError, match=rf"^no mask for {none} in {tmp_path}$"):
+            listing.mask_of(Path("x") / none, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"holds d\.gif and d\.png; there should be one mask for d"
+    ):
+        listing.mask_of(Path("d.jpg"), tmp_path)
+
+
+def test_pictures_of_a_folder(tmp_path):
+    for name in ("b.AVIF", "a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert [p.name for p in listing.pictures(tmp_path)] == ["a.jpg", "b.AVIF"]
+    with pytest.raises(ValueError, match=r"a\.jpg is a file; it should be a folder of pictures"):
+        listing.pictures(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match="no folder at"):
+        listing.pictures(tmp_path / "none")
+    with pytest.raises(ValueError, match="holds no picture"):
+        listing.pictures(tmp_path / "folder.png")

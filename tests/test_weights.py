@@ -60,6 +60,47 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     assert "that float16 cannot" in export(tmp_path / "large.pt")
     (tmp_path / "text.pt").write_text("text")
     assert "is not a checkpoint, or damaged" in export(tmp_path / "text.pt")
+    weights.export(tmp_path / "a.pt", tmp_path / "b.safetensors")
+    assert "b.safetensors is already exported; it should" in export(tmp_path / "b.safetensors")
+
+
+def test_export_writes_over_no_file_unless_told(tmp_path, capsys):
+    saved(tmp_path / "a.pt")
+    out = tmp_path / "a.safetensors"
+    call = ["export", "--checkpoint", str(tmp_path / "a.pt"), "--out", str(out)]
+    out.write_text("of someone else")
+    assert main(call) == 2
+    assert "a.safetensors is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert out.read_text() == "of someone else"
+    assert main([*call, "--overwrite"]) == 0
+    weights.load_network(out)
+    (tmp_path / "folder.safetensors").mkdir()
+    for name, message in (("folder", "is a folder; it should be a file"), ("a.pt/b", "is a file")):
+        call[-1] = str(tmp_path / f"{name}.safetensors")
+        assert main([*call, "--overwrite"]) == 2
+        assert message in capsys.readouterr().err
+
+
+class Code:
+    """What a pickle can hold beside weights; torch refuses to run it."""
+
+
+@pytest.mark.parametrize("content", ["text", "code", "legacy", "cut", "nothing"])
+def test_no_advice_to_run_what_a_file_holds(tmp_path, content):
+    path = tmp_path / "a.pt"
+    saved(path)
+    if content == "text":
+        path.write_text("just some text, and long enough\n" * 9)
+    elif content in ("code", "legacy"):
+        torch.save({"a": Code()}, path, _use_new_zipfile_serialization=content == "code")
+    else:
+        path.write_bytes(path.read_bytes()[: 2000 if content == "cut" else 0])
+    with pytest.raises(ValueError, match="is not a checkpoint, or damaged") as refused:
+        weights.load_network(path)
+    words = str(refused.value)
+    assert "\n" not in words
+    for advice in ("weights_only", "weights only", "trust", "unsafe", "pickle", "option"):
+        assert advice not in words.lower()
 
 
 def test_foreign_and_damaged_safetensors_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """What several subcommands share: options, their least values, and the network they name."""
 
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -22,6 +23,27 @@ def add(command: ArgumentParser) -> None:
     )
     marks = "what marks the hole in a mask (default black)"
     command.add_argument("--mask-hole", choices=("black", "white"), default="black", help=marks)
+
+
+def add_overwrite(command: ArgumentParser) -> None:
+    """Add --overwrite."""
+    replaces = "replace what --out names, if it is there (default: refuse)"
+    command.add_argument("--overwrite", action="store_true", help=replaces)
+
+
+def check_results(paths: list[Path], overwrite: bool) -> None:
+    """Raise ValueError, before any work, if results cannot be written or would replace a file."""
+    there = [path for path in paths if os.path.lexists(path)]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise ValueError(f"--out: {there[0]}{more} is there already; --overwrite replaces it")
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"--out: {path} is a folder; it should be a file")
+    for folder in {path.parent for path in paths}:
+        nearest = next(f for f in (folder, *folder.parents) if f.exists())
+        if not nearest.is_dir():
+            raise ValueError(f"--out: {nearest} is a file; it should be a folder")
 
 
 def check(given: Namespace, **least: float) -> None:

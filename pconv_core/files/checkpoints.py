@@ -21,8 +21,11 @@ def read_tensors(path: Path) -> dict:
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no common base for what a bad file can raise
-        raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from None
+    except (OSError, RuntimeError) as error:
+        raise ValueError(str(error).partition("\n")[0].partition(". ")[0]) from None
+    except Exception:  # torch.load has no common base for what a bad file can raise
+        # Not in torch's words, which advise to run the code that the file may hold.
+        raise ValueError("it holds no weights, or more than weights") from None
     if not isinstance(found, dict):
         raise ValueError(f"it holds a {type(found).__name__}, not a dictionary")
     return found

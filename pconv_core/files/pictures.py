@@ -5,9 +5,6 @@ beside it, so that the repaired picture is written with every known pixel as it 
 """
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +13,10 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
+from pconv_core.files import drawn
+from pconv_core.files.formats import LOSSLESS, opened
 from pconv_core.files.writing import whole
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-ENDINGS = ", ".join(sorted(SUFFIXES))  # for messages
-# Formats that give back what they were given; JPEG would change known pixels.
-LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
 _DEEP = (".png", ".tif", ".tiff")  # those that hold 16 bits
 _MAX_MILLIONS = 100  # of pixels
 _ORIENTATION = 0x0112  # EXIF tag
@@ -69,15 +64,34 @@ class Picture:
         colours = np.broadcast_to(colours, (*self.size, 3))
         return colours.astype(np.float32) / np.float32(self.full)
 
-    def implied_hole(self) -> tuple[np.ndarray, str]:
-        """The hole that the picture itself shows: (H, W) bool, and what it was taken from.
+    def implied_hole(self, colour: tuple[int, int, int] | None = None) -> tuple[np.ndarray, str]:
+        """The hole that the picture itself shows: (H, W) bool, and in words what it consists of.
 
-        Transparent pixels, if there are any; else those of pure black.
+        Parameters
+        ----------
+        colour : (red, green, blue), optional
+            Of 0 to 255: the pixels of exactly this colour.  Without it, those that are
+            transparent, wholly or in part.
+
+        Raises
+        ------
+        ValueError
+            If there is no such pixel.
         """
-        if self.alpha is not None and (self.alpha == 0).any():
-            return self.alpha == 0, "transparent"
-        colours = self.pixels if self.pixels.ndim == 2 else self.pixels[..., :3].max(2)
-        return colours == 0, "pure black"
+        if colour is not None:
+            grey = self.pixels.ndim == 2
+            colours = self.pixels[..., None] if grey else self.pixels[..., :3]
+            hole = (colours == np.array(colour) * (self.full // 255)).all(2)
+            what, partly = f"pixels of the colour {', '.join(map(str, colour))}", 0
+        elif self.alpha is None:
+            hole, what, partly = np.zeros(self.size, bool), "transparent pixels", 0
+        else:
+            hole, what = self.alpha < self.full, "transparent pixels"
+            partly = int((hole & (self.alpha > 0)).sum())
+        if not hole.any():
+            raise ValueError(f"{self.path} has no {what}")
+        words = f"{hole.sum()} {what}"
+        return hole, f"{words} ({partly} of them half-transparent)" if partly else words
 
     def filled(self, rgb: np.ndarray, hole: np.ndarray) -> "Picture":
         """A copy with the colours of `rgb` (H, W, 3), in [0, 1], in the hole and only there."""
@@ -103,7 +117,7 @@ def read(path: Path) -> Picture:
     ValueError
         If there is none, it cannot be decoded, or it has more than 100 million pixels.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         width, height = picture.size
         millions = width * height / 1e6
         if millions > _MAX_MILLIONS:
@@ -125,7 +139,7 @@ def read_photo(path: Path, least: float | None = None) -> np.ndarray:
     ValueError
         If there is none, or it cannot be decoded.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         if least is not None:
             picture.draft(None, (math.ceil(least),) * 2)
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
@@ -162,16 +176,20 @@ def write(picture: Picture, path: Path) -> None:
             _write_deep_tiff(stored, unfinished)
 
 
-def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> np.ndarray:
+def read_hole(
+    path: Path, size: tuple[int, int] | None, hole: str = "black", may_be_empty: bool = False
+) -> np.ndarray:
     """Read a mask picture whose hole is "black" or "white": (H, W) bool, True in the hole.
 
-    Grey is split at the middle, which undoes the edges that JPEG or smoothing leave.  In a picture
-    with transparency and no colour of its own, transparent means hole.
+    Grey is split at the middle, which undoes the edges that JPEG or smoothing leave; a mask may
+    hold 0 and 1 as well.  In a picture with transparency and no colour of its own, transparent
+    means hole.
 
     Raises
     ------
     ValueError
-        If it cannot be read, or is not of `size`, (height, width); None if any will do.
+        If it cannot be read, has colours, looks like a photograph, marks no hole (unless it
+        `may_be_empty`), or is not of `size`, (height, width); None if any will do.
     """
     mask = read(path)
     if size is not None and mask.size != size:
@@ -184,29 +202,21 @@ def read_hole(path: Path, size: tuple[int, int] | None, hole: str = "black") -> 
         colours = mask.pixels[opaque]
         if not opaque.all() and (colours == colours[:1]).all():
             return ~opaque
-    white = mask.rgb().mean(2) > 0.5
-    return white if hole == "white" else ~white
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture; whatever is wrong with it becomes a ValueError that names it."""
+    colours = mask.pixels if mask.pixels.ndim == 2 else mask.pixels[..., :3]
+    other = "black" if hole == "white" else "white"
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures; our own limit speaks for itself.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            # Not by its path: Pillow maps some TIFFs into memory then, and garbles turned ones.
-            with open(path, "rb") as file, Image.open(file) as picture:
-                yield picture
-    except FileNotFoundError:
-        raise ValueError(f"no picture at {path}") from None
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large: {error}") from None
-    except Exception as error:  # Pillow's decoders leak what a malformed file makes of them
-        why = str(error).partition("\n")[0] or type(error).__name__
+        white = drawn.whites(colours)
+    except ValueError as error:
         raise ValueError(
-            f"cannot read {path} as a picture ({why}); it should be one of {ENDINGS}"
+            f"mask {path} {error}; it should be {hole} in the hole and {other} elsewhere"
         ) from None
+    marked = white if hole == "white" else ~white
+    if not marked.any() and not may_be_empty:
+        raise ValueError(
+            f"mask {path} marks no hole: its values are {colours.min()} to {colours.max()}; "
+            f"it should be {hole} in the hole"
+        )
+    return marked
 
 
 def _decode(path: Path, picture: Image.Image) -> Picture:

@@ -54,8 +54,8 @@ def export(checkpoint: Path, out: Path) -> None:
     Raises
     ------
     ValueError
-        If the checkpoint is not of this project or damaged, a weight does not fit float16, or the
-        ending of `out` is not .safetensors.
+        If the checkpoint is not of this project, damaged or exported already, a weight does not
+        fit float16, or the ending of `out` is not .safetensors.
     """
     # Imported here: machines that only train need not have it.
     from safetensors.torch import save_file
@@ -63,6 +63,8 @@ def export(checkpoint: Path, out: Path) -> None:
     if out.suffix != SUFFIX:
         raise ValueError(f"--out is {out}; it should end in {SUFFIX}")
     load_network(checkpoint)
+    if checkpoint.suffix == SUFFIX:
+        raise ValueError(f"{checkpoint} is already exported; it should be a checkpoint of training")
     state = read_tensors(checkpoint)
     if state.get("format") != checkpoints.FORMAT:
         raise ValueError(f"{checkpoint} is not a checkpoint of this project")
