@@ -57,10 +57,10 @@ $(DONE)/%.ipynb: notebooks/%.ipynb | $(READY) settings
 IN       = $(addprefix pconv_core/,$(1))
 PROFILES := $(call IN,study/profiles/demo.yaml study/profiles/$(PROFILE).yaml)
 CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware.py distributed.py \
-            training.py evaluation.py inpainting.py files/__init__.py files/checkpoints.py files/figure.py \
-            files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
-            files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/occlusion.py \
-            masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
+            training.py evaluation.py inpainting.py files/__init__.py files/checkpoints.py \
+            files/figure.py files/hed.py files/listing.py files/lite0.py files/packaged.py \
+            files/pictures.py files/writing.py masks/__init__.py masks/growth.py masks/irregular.py \
+            masks/occlusion.py masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv)

@@ -312,6 +312,11 @@ def by_distance(fills: dict[str, Fill], crops: Iterator[tuple]) -> pd.DataFrame:
         A row for each model and distance: model; distance, in pixels by the powers of two ("1",
         "2", "3-4", "5-8"; Euclidean, rounded up); pixels, how many; psnr in dB, of the mean
         squared error over these pixels of all crops, at most 100.
+
+    Raises
+    ------
+    ValueError
+        If a picture is hole all over.
     """
     counts: Counter = Counter()
     errors = {name: Counter() for name in fills}

@@ -76,3 +76,11 @@ def test_a_departure_has_a_panel_for_each_measure_that_was_taken(measures):
     figure = figures.deviation_ranking(table)
     assert len(figure.axes) == len(measures)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["x", "y"]
+
+
+def test_psnr_by_distance_is_drawn_from_near_to_far():
+    rows = [(m, d, 9, 20.0 - k - n) for n, m in enumerate("ab") for k, d in enumerate(("1", "2"))]
+    table = pd.DataFrame(rows, columns=["model", "distance", "pixels", "psnr"])
+    (axis,) = figures.psnr_by_distance(table, {"a": "pconv", "b": "Telea"}).axes
+    assert [line.get_ydata().tolist() for line in axis.lines] == [[20.0, 19.0], [19.0, 18.0]]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["1", "2"]
