@@ -57,7 +57,7 @@ $(DONE)/%.ipynb: notebooks/%.ipynb | $(READY) settings
 IN       = $(addprefix pconv_core/,$(1))
 PROFILES := $(call IN,study/profiles/demo.yaml study/profiles/$(PROFILE).yaml)
 CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware.py distributed.py \
-            training.py evaluation.py files/__init__.py files/checkpoints.py files/drawn.py files/figure.py \
+            training.py evaluation.py inpainting.py files/__init__.py files/checkpoints.py files/drawn.py files/figure.py \
             files/formats.py files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
             files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/lama.py \
             masks/occlusion.py masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
@@ -68,7 +68,7 @@ $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.p
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py files/foreign.py)
-$(DONE)/09_inpaint_a_photo.ipynb: $(call IN,inpainting.py files/weights.py files/foreign.py shipped/pconv88.safetensors)
+$(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py shipped/pconv88.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 
 # What a chapter reads of another: weights, logs or tables.

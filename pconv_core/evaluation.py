@@ -1,6 +1,7 @@
 """PSNR, SSIM, L1 and Lite0 distance by hole-ratio bin, for networks and classical baselines."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -13,12 +14,14 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pconv_core import inpainting
 from pconv_core.files import lite0
 from pconv_core.models import InpaintingNet, check_pair, composite, continuation
 
 __all__ = [
     "BASELINES",
     "by_bin",
+    "by_distance",
     "differences",
     "evaluate",
     "feature_distance",
@@ -39,8 +42,12 @@ UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
 LITE0_PIXELS = 2**16
 
 
-def network_fill(model: InpaintingNet) -> Fill:
-    """Wrap a network as it is now, folded, without gradient; I_out is clipped to [0, 1]."""
+def network_fill(model: InpaintingNet, coarse_to_fine: bool = False) -> Fill:
+    """Wrap a network as it is now, folded, without gradient; I_out is clipped to [0, 1].
+
+    It fills in one pass, as the paper's do, or coarse to fine where a hole is wide
+    (`inpainting.coarse_to_fine`).
+    """
     folded = model.eval().folded()
     device = next(model.parameters()).device
 
@@ -49,7 +56,15 @@ def network_fill(model: InpaintingNet) -> Fill:
             out = folded((images * masks).to(device), masks.to(device))
         return out.clamp(0, 1).to(images.device)
 
-    return fill
+    def fill_coarse_to_fine(images: Tensor, masks: Tensor) -> Tensor:
+        pairs = zip(images, masks, strict=True)
+        return torch.stack([_tensor(_coarse_to_fine(folded, *pair)) for pair in pairs])
+
+    return fill_coarse_to_fine if coarse_to_fine else fill
+
+
+def _coarse_to_fine(net: InpaintingNet, image: Tensor, mask: Tensor) -> np.ndarray:
+    return inpainting.coarse_to_fine(net, _picture(image), mask[0].numpy() == 0)
 
 
 def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
@@ -287,6 +302,63 @@ def _means(pictures: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     table = groups.mean(numeric_only=True)
     table.insert(0, "pictures", groups.size())
     return table.reset_index()
+
+
+def by_distance(fills: dict[str, Fill], crops: Iterator[tuple]) -> pd.DataFrame:
+    """Squared error of methods by the distance of the hole's pixels from the known ones.
+
+    Parameters
+    ----------
+    fills : dict of name -> Fill
+    crops : iterator of (bin, border, images, masks)
+        As `data.evaluation_set` yields them, at least one with a hole.
+
+    Returns
+    -------
+    DataFrame
+        A row for each model and distance: model; distance, in pixels by the powers of two ("1",
+        "2", "3-4", "5-8"; Euclidean, rounded up); pixels, how many; psnr in dB, of the mean
+        squared error over these pixels of all crops, at most 100.
+
+    Raises
+    ------
+    ValueError
+        If a picture is hole all over.
+    """
+    counts: Counter = Counter()
+    errors = {name: Counter() for name in fills}
+    for *_, images, masks in crops:
+        check_pair(images, masks)
+        outs = {name: fill(images, masks) for name, fill in fills.items()}
+        for k, mask in enumerate(masks):
+            powers = _powers(mask[0].numpy() == 0)
+            counts.update(powers[powers >= 0].tolist())
+            for name, out in outs.items():
+                error = (out[k] - images[k]).double().square().mean(dim=0).numpy()
+                for power in np.unique(powers[powers >= 0]).tolist():
+                    errors[name][power] += error[powers == power].sum()
+    rows = [
+        (name, _span(power), counts[power], _decibel(errors[name][power] / counts[power]))
+        for name in fills
+        for power in sorted(counts)
+    ]
+    return pd.DataFrame(rows, columns=["model", "distance", "pixels", "psnr"])
+
+
+def _powers(hole: np.ndarray) -> np.ndarray:
+    """The k of each pixel of a hole 2^(k-1) to 2^k pixels from known ones, -1 where known."""
+    if hole.all():
+        raise ValueError("the picture is hole all over; some of it should be known")
+    distance = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.where(hole, np.ceil(np.log2(np.maximum(distance, 1))), -1).astype(int)
+
+
+def _span(power: int) -> str:
+    return str(2**power) if power < 2 else f"{2 ** (power - 1) + 1}-{2**power}"
+
+
+def _decibel(error: float) -> float:
+    return min(MAX_PSNR, -10 * math.log10(max(error, np.finfo(float).tiny)))
 
 
 def differences(

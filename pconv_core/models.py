@@ -58,7 +58,15 @@ class Normalise(nn.Module):
 
 
 class InpaintingNet(nn.Module):
-    """What the three networks share: input check, frozen encoder norm, initial weights."""
+    """What the three networks share: input check, frozen encoder norm, initial weights.
+
+    Attributes
+    ----------
+    trained_size : int
+        Side in pixels of the pictures that it is trained on; P-Conv's, if not known.
+    """
+
+    trained_size = 256
 
     def __init__(self):
         super().__init__()
@@ -309,7 +317,7 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
     ----------
     name : {"pconv", "partwise", "residual", "conv", "unet"}
     size : int
-        Training size in pixels; fixes the number of levels of all but the last.
+        Training size in pixels, kept as `trained_size`; fixes the number of levels, but of "unet".
     seed : int
         Seed of the initial weights; the global generator is left as it was.
 
@@ -323,7 +331,9 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
     levels = 4 if name == "unet" else levels_for(size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name](levels=levels, base_channels=base_channels)
+        net = MODELS[name](levels=levels, base_channels=base_channels)
+    net.trained_size = size
+    return net
 
 
 def check_pair(image: Tensor, mask: Tensor, smallest: int = 1) -> None:

@@ -195,6 +195,33 @@ def test_network_sees_no_hole_and_no_gradient(crops):
     assert 0 <= out.min() <= out.max() <= 1
 
 
+def test_error_by_distance_is_that_of_each_pixel_on_its_own():
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.random((2, 3, 40, 30), dtype=np.float32))
+    masks = torch.ones(2, 1, 40, 30)
+    masks[0, :, 3:38, 2:27], masks[1, :, 10:13], masks[1, :, 30, 5] = 0, 0, 0
+    noise = torch.from_numpy(rng.random((2, 3, 40, 30), dtype=np.float32))
+    fills = {"noise": lambda *_: noise, "right": lambda images, _: images}
+    table = evaluation.by_distance(fills, iter([((0.1, 0.2), True, images, masks)]))
+
+    spans = {"1": (0, 1), "2": (1, 2), "3-4": (2, 4), "5-8": (4, 8), "9-16": (8, 16)}
+    errors = {span: [] for span in spans}
+    for image, mask, out in zip(images.double(), masks, noise.double(), strict=True):
+        known = np.argwhere(mask[0].numpy() == 1)
+        for row, column in np.argwhere(mask[0].numpy() == 0):
+            distance = np.sqrt(((known - (row, column)) ** 2).sum(axis=1).min())
+            span = next(s for s, (low, high) in spans.items() if low < distance <= high)
+            errors[span].append(float((image - out)[:, row, column].square().mean()))
+    part = table[table["model"] == "noise"]
+    assert part["distance"].tolist() == list(spans)
+    assert part["pixels"].tolist() == [len(e) for e in errors.values()]
+    expected = [-10 * np.log10(np.mean(e)) for e in errors.values()]
+    assert part["psnr"].tolist() == pytest.approx(expected, abs=1e-5)
+    assert (table[table["model"] == "right"]["psnr"] == 100).all()
+    with pytest.raises(ValueError, match="hole all over"):
+        evaluation.by_distance(fills, iter([((0, 1), True, images, masks * 0)]))
+
+
 def test_means_by_bin_and_over_all():
     pictures = pd.DataFrame(
         {

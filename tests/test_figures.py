@@ -108,3 +108,11 @@ def test_methods_are_drawn_by_the_width_of_holes():
     assert [line.get_ydata().tolist() for line in psnr.lines] == [[20.0, 18.0], [22.0, 19.0]]
     assert [line.get_ydata().tolist() for line in lite0.lines] == [[1.0, 2.0], [0.5, 1.5]]
     assert [tick.get_text() for tick in psnr.get_xticklabels()] == ["thin", "thick"]
+
+
+def test_psnr_by_distance_is_drawn_from_near_to_far():
+    rows = [(m, d, 9, 20.0 - k - n) for n, m in enumerate("ab") for k, d in enumerate(("1", "2"))]
+    table = pd.DataFrame(rows, columns=["model", "distance", "pixels", "psnr"])
+    (axis,) = figures.psnr_by_distance(table, {"a": "pconv", "b": "Telea"}).axes
+    assert [line.get_ydata().tolist() for line in axis.lines] == [[20.0, 19.0], [19.0, 18.0]]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["1", "2"]

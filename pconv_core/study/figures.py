@@ -337,6 +337,19 @@ def by_width(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
     return figure
 
 
+def psnr_by_distance(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
+    """PSNR against the distance from the known pixels, as `evaluation.by_distance` found them."""
+    spans = list(dict.fromkeys(table["distance"]))
+    with page(3.4) as (figure, axis):
+        for model, key in styles.items():
+            part = table[table["model"] == model].set_index("distance").loc[spans]
+            axis.plot(range(len(spans)), part["psnr"], **_line(model, key))
+        axis.set_xticks(range(len(spans)), spans)
+        axis.set(xlabel="distance from the known pixels in pixels", ylabel="PSNR in dB")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
 def deviation_ranking(table: pd.DataFrame) -> Figure:
     """What each departure costs by each measure, the dearest on top, with 95 % intervals."""
     ranked = table.iloc[1:].sort_values("delta_psnr", ascending=False)
