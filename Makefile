@@ -28,7 +28,7 @@ SCRATCH := $(CURDIR)/.scratch/nbval
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: help install all settings plan notebooks deviations style thin report bench stress test lint unit nbval lab clean distclean
+.PHONY: help install all settings plan notebooks deviations style thin shipped report bench stress test lint unit nbval lab clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -105,6 +105,10 @@ style: | $(READY)  ## style weight 120 against 1 over random seeds, hours; PRETR
 thin: PROFILE = thin
 thin: | $(READY)  ## what helps on thin holes, over random seeds, hours; PRETRAIN=DIR TEST=DIR: results/thin
 	@$(BIN)/python -m pconv_core.study.thin_effect $(SETTINGS)
+
+shipped: | $(READY)  ## measure the shipped weights, half an hour; TEST=DIR of photographs: results/shipped
+	@$(BIN)/python -m pconv_core.study.repair_cases --out results/shipped/tables/repair_cases.csv
+	@$(BIN)/python -m pconv_core.study.shipped_bins --photographs "$(TEST)" --out results/shipped/tables
 
 report: all  ## join the chapters of PROFILE into results/NAME/report.html, one page without network
 	@$(WORKER) report $(SETTINGS)

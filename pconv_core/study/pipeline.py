@@ -27,7 +27,7 @@ TIMES = "times.csv"
 # Of other people's photographs tables and curves may be shown, not the pictures.
 _PICTURES = ("*examples*.png", "09_photo.png", "09_repaired.png")
 _RESULTS = ("*.csv", "*.png", "tables/*.csv", "figures/*.png", "logs/*.csv", "steps/*.csv")
-_NO_CHAPTERS = ("bench", "deviations", "style", "thin")
+_NO_CHAPTERS = ("bench", "deviations", "style", "thin", "shipped")
 _INJECTED = "injected-parameters"
 
 
