@@ -1,41 +1,78 @@
 """The command line: python -m pconv_core masks|train|evaluate|inpaint|export|bench --help."""
 
 import argparse
+import ast
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 
-from pconv_core.commands import bench, evaluate, export, inpaint, masks, train
-from pconv_core.training import Preempted
-
+COMMANDS = ("masks", "train", "evaluate", "inpaint", "export", "bench")
 BAD_INPUT = 2
-PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: saved, try again
 INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit code, with one line on standard error if it fails."""
+    try:
+        given = _parse(sys.argv[1:] if arguments is None else arguments)
+        with _interruptible():
+            return given.run(given) or 0
+    except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt as notice:
+        print(str(notice) or "interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the arguments; only the command that is called is imported, which takes seconds."""
     parser = argparse.ArgumentParser(
         prog="python -m pconv_core", description="Image inpainting with partial convolutions."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (masks, train, evaluate, inpaint, export, bench):
-        name, summary = module.__name__.rpartition(".")[2], module.__doc__.partition(".\n")[0]
-        command = commands.add_parser(name, help=summary, description=module.__doc__)
-        module.add(command)
-        command.set_defaults(run=module.run)
-    given = parser.parse_args(arguments)
+    for name in COMMANDS:
+        about = _about(name)
+        summary = about.partition(".\n")[0]
+        command = commands.add_parser(name, help=summary, description=about)
+        if arguments[:1] == [name]:
+            module = import_module(f"pconv_core.commands.{name}")
+            module.add(command)
+            command.set_defaults(run=module.run)
+    return parser.parse_args(arguments)
+
+
+def _about(name: str) -> str:
+    """Read the docstring of a command from its source."""
+    source = Path(__file__).with_name("commands") / f"{name}.py"
+    return ast.get_docstring(ast.parse(source.read_bytes())) or ""
+
+
+def _leave(*_) -> None:
+    """End at once: in the middle of an import a KeyboardInterrupt may be lost, or a traceback."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt for a while, if it would else call `_leave`."""
+    if signal.getsignal(signal.SIGINT) is not _leave:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        given.run(given)
-    except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except Preempted as notice:
-        print(notice, file=sys.stderr)
-        return PREEMPTED
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        yield
+    finally:
+        signal.signal(signal.SIGINT, _leave)
 
 
 if __name__ == "__main__":
+    # Unless it is ignored, as of a process in the background; before and after the command's work.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
     sys.exit(main())

@@ -4,7 +4,9 @@ A sample is a pure function of (seed, number): the order of loading, the number 
 processes or an interruption cannot change what a network sees.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,6 +49,7 @@ OFFICIAL = {
     },
     "coco2014": {"name": "COCO 2014", "train": ("train2014",), "val": ("val2014",)},
 }
+_NOTICES = (signal.SIGTERM, signal.SIGINT)
 MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
 LAMA_CELLS = 3  # of the evaluation set, for a kind of mask that knows no bins
 
@@ -125,6 +128,8 @@ def embedded(split: str) -> Photos:
 def folder(root: str | Path) -> Photos:
     """All photographs below a folder, in the order of their paths; ValueError without any."""
     root = Path(root)
+    if root.is_file():
+        raise ValueError(f"{root} is a file; it should be a folder of photographs")
     if not root.is_dir():
         raise ValueError(f"no folder at {root}; it should be a folder of photographs")
     return Photos(photographs(root), f"folder {root}", root=root)
@@ -317,14 +322,22 @@ def batches(
     rank, count = part
     starts = [(step * count + rank) * batch_size for step in range(first, last)]
     numbers = [start + k for start in starts for k in range(batch_size)]
+    loader = DataLoader(
+        samples, batch_size, sampler=numbers, num_workers=workers, worker_init_fn=_begin_loader
+    )
+    with _held_back():
+        loaded = iter(loader)
     try:
-        yield from DataLoader(
-            samples, batch_size, sampler=numbers, num_workers=workers, worker_init_fn=_one_thread
-        )
+        yield from loaded
     except ValueError as error:
         # A loader process wraps the message in its traceback; its last line is the message.
         last_line = str(error).strip().splitlines()[-1]
         raise ValueError(last_line.removeprefix("ValueError: ")) from None
+    finally:
+        # Not when the last reference is gone, which a traceback may hold until the interpreter
+        # ends; it would then wait for ever for processes that ignore its SIGTERM.
+        if workers:
+            loaded._shutdown_workers()
 
 
 def evaluation_set(
@@ -366,11 +379,27 @@ def evaluation_cells(
         yield ratio, border, samples, numbers
 
 
-def _one_thread(_: int) -> None:
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back SIGTERM and SIGINT; processes begun meanwhile never get them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOTICES)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_loader(_: int) -> None:
     """Begin a loader process, of which there are several, beside the training's threads."""
     # torch sees to its own threads.  OpenCV is told 0, no threads at all: at 1 a forked process
     # would wait for ever for the threads that its parent had.
     cv2.setNumThreads(0)
+    # They come to the whole group of processes; the training needs its loaders to end the step.
+    for notice in _NOTICES:
+        signal.signal(notice, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=4)

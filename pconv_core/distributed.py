@@ -57,7 +57,12 @@ def launch(count: int, module: str, *arguments: object) -> None:
     """
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, f"--nproc-per-node={count}", "-m", module, *map(str, arguments)]
-    code = subprocess.run(command).returncode
+    process = subprocess.Popen(command)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # they got the interrupt as well, and save before they end
+        raise
     if code != 0:
         raise RuntimeError(f"{module} in {count} processes ended with exit code {code}")
 
@@ -86,13 +91,13 @@ def mean(terms: dict[str, Tensor]) -> dict[str, float]:
     return dict(zip(terms, stacked.tolist(), strict=True))
 
 
-def any_of(flag: bool) -> bool:
-    """Whether the flag is up in any of the processes; all of them have to ask."""
+def largest(number: int) -> int:
+    """Return the largest of the processes' numbers; all of them have to ask."""
     if processes() == 1:
-        return flag
-    raised = torch.tensor(float(flag), device=hardware.device())
-    dist.all_reduce(raised, dist.ReduceOp.MAX)
-    return raised.item() > 0
+        return number
+    numbers = torch.tensor(float(number), device=hardware.device())
+    dist.all_reduce(numbers, dist.ReduceOp.MAX)
+    return int(numbers.item())
 
 
 class _SyncBatchNorm(nn.BatchNorm2d):

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ PRECISION_CHOICES = (*PRECISIONS, "auto")
 
 class Preempted(Exception):
     """SIGTERM came; the training was saved, if it had a keeper."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: saved, try again
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,9 @@ def train(
     ------
     FloatingPointError
         If the loss is no longer a number, naming the step, its samples and the last checkpoint.
-    Preempted
-        If SIGTERM comes to any of the processes; with a keeper, the run was saved before.
+    Preempted, KeyboardInterrupt
+        If SIGTERM or SIGINT (Ctrl-C, a notebook's interrupt) comes to any of the processes; the
+        step was done and, with a keeper, the run saved before.  A second SIGINT raises at once.
     """
     switches = switches or Switches()
     loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
@@ -176,7 +179,8 @@ def train(
     steps = range(progress.step, last_step)
     part = (distributed.rank(), distributed.processes())
     loader = batches(samples, batch_size, progress.step, last_step, workers, part)
-    with _terminated() as terminated, _bar(steps, stage) as bar:
+    stop = 0
+    with _notices() as notice, closing(loader), _bar(steps, stage) as bar:
         for step, (image, mask) in zip(bar, loader, strict=True):
             pair = [x.to(weights[0].device) for x in (image, mask)]
             chosen = _draws(loss, step, len(image), switches.accumulate)
@@ -192,12 +196,12 @@ def train(
                     watch(progress.step)
             due = keeper is not None and (progress.step - stage.first_step) % keeper.every == 0
             # All processes stop after the same step, or one would wait for the others for ever.
-            stop = distributed.any_of(terminated())
+            stop = distributed.largest(notice())
             if keeper is not None and (due or stop or progress.step == last_step):
                 keeper.save(model, optimiser, progress)
             if stop:
-                saved = f"saved to {keeper.path}" if keeper else "it was not to be saved"
-                raise Preempted(f"terminated after step {progress.step}; {saved}")
+                break
+        _stop(stop or distributed.largest(notice()), progress, keeper)
     model.eval()
     return pd.DataFrame(progress.rows)
 
@@ -273,18 +277,42 @@ def _add_row(progress: Progress, stage: Stage, bar: tqdm) -> None:
     progress.window = []
 
 
+def _stop(notice: int, progress: Progress, keeper: Keeper | None) -> None:
+    """Raise what the number of a signal stands for; 0 is none."""
+    saved = f"saved to {keeper.path}" if keeper else "it was not to be saved"
+    if notice == signal.SIGTERM:
+        raise Preempted(f"terminated after step {progress.step}; {saved}")
+    if notice == signal.SIGINT:
+        raise KeyboardInterrupt(f"interrupted after step {progress.step}; {saved}")
+
+
 @contextmanager
-def _terminated() -> Iterator[Callable[[], bool]]:
-    """Catch SIGTERM, a cluster's notice, until the step is done; yields whether it came."""
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came.is_set
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: came.set())
+def _notices() -> Iterator[Callable[[], int]]:
+    """Catch SIGTERM, a cluster's notice, and SIGINT, Ctrl-C, until the step is done.
+
+    Yields what returns the number of the signal that came, 0 if none; SIGTERM before SIGINT.  A
+    signal that is ignored, as SIGINT is by a process in the background, stays so.
+    """
+    came: set[int] = set()
+
+    def note(number: int, _) -> None:
+        # torchrun passes on the one that its processes may have had: that is no second one.
+        if number == signal.SIGINT in came and distributed.processes() == 1:
+            raise KeyboardInterrupt
+        came.add(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        both = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.getsignal(number) for number in both}
+    caught = [number for number, handler in before.items() if handler != signal.SIG_IGN]
     try:
-        yield came.is_set
+        for number in caught:
+            signal.signal(number, note)
+        yield lambda: max(came, default=0)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in caught:
+            signal.signal(number, before[number])
 
 
 def _bar(steps: Iterable[int], stage: Stage) -> tqdm:

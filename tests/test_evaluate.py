@@ -42,9 +42,11 @@ def run(folder, *more):
 def test_every_number(given):
     folder, pictures, masks, net = given
     assert run(folder) == 0
-    table = pd.read_csv(folder / "out.csv")
-    assert table["row"].tolist() == ["picture"] * 3 + ["bin"] * 2 + ["all"]
-    assert table["hole_ratio"].tolist()[:3] == ["0.1-0.2", "0.1-0.2", "0.5-0.6"]
+    table, means = (pd.read_csv(folder / name) for name in ("out.csv", "out_means.csv"))
+    assert table["picture"].tolist() == table["mask"].tolist() == ["0.png", "1.png", "2.png"]
+    assert table["hole_ratio"].tolist() == ["0.1-0.2", "0.1-0.2", "0.5-0.6"]
+    assert means["hole_ratio"].tolist() == ["0.1-0.2", "0.5-0.6", "all"]
+    assert means["pictures"].tolist() == [2, 1, 3]
     for k, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
         truth = picture.astype(np.float64) / 255
         image = torch.from_numpy(truth.transpose(2, 0, 1)).float()[None]
@@ -74,10 +76,10 @@ def test_every_number(given):
         distance = lite0_distance(*pair).item()
         assert row["lite0"] == pytest.approx(distance, abs=1e-3)
         assert row["ratio"] == pytest.approx((mask == 0).mean(), abs=1e-4)
-    for bin_row, rows in ((3, [0, 1]), (4, [2]), (5, [0, 1, 2])):
-        for name in ("psnr", "ssim", "l1", "lite0", "ssim_hole", "psnr_out"):
+    for bin_row, rows in enumerate(([0, 1], [2], [0, 1, 2])):
+        for name in ("ratio", "psnr", "ssim", "l1", "lite0", "ssim_hole", "psnr_out"):
             mean = table[name].iloc[rows].mean()
-            assert table[name].iloc[bin_row] == pytest.approx(mean, abs=1e-3)
+            assert means[name].iloc[bin_row] == pytest.approx(mean, abs=1e-3)
 
 
 def test_the_middle_square_is_taken(given):
@@ -89,21 +91,116 @@ def test_the_middle_square_is_taken(given):
         with Image.open(folder / "masks" / f"{k}.png") as mask:
             mask = np.array(mask)
         Image.fromarray(mask[:, 4:44]).save(folder / "masks" / f"{k}.png")
-    assert run(folder) == 0
+    assert run(folder, "--overwrite") == 0
     pd.testing.assert_frame_equal(whole, pd.read_csv(folder / "out.csv"))
 
 
-def test_masks_are_used_again_and_may_be_inverted(given):
+def one_mask(folder, known):
+    """Leave one mask, m.png, of a name that no picture bears."""
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    Image.fromarray((255 * known).astype(np.uint8)).save(folder / "masks" / "m.png")
+
+
+def test_told_to_pair_in_order_masks_are_used_again_and_may_be_inverted(given):
     folder, _, masks, _ = given
     assert run(folder) == 0
     before = pd.read_csv(folder / "out.csv")
-    for path in (folder / "masks").iterdir():
-        path.unlink()
-    Image.fromarray((255 * (1 - masks[0])).astype(np.uint8)).save(folder / "masks" / "m.png")
-    assert run(folder, "--mask-hole", "white") == 0
+    one_mask(folder, 1 - masks[0])
+    assert run(folder, "--mask-hole", "white", "--pair", "order", "--overwrite") == 0
     after = pd.read_csv(folder / "out.csv")
-    assert after["mask"].tolist()[:3] == ["m.png"] * 3
+    assert after["mask"].tolist() == ["m.png"] * 3
     assert after["psnr"][0] == before["psnr"][0]
+
+
+def test_pairs_are_never_guessed(given, capsys):
+    folder, _, masks, _ = given
+    one_mask(folder, masks[0])
+    assert run(folder) == 2
+    error = capsys.readouterr().err
+    assert "no mask for 0.png in" in error
+    assert "--pair order" in error
+    assert not (folder / "out.csv").exists()
+
+
+def test_a_mask_is_found_by_name_whatever_order_and_ending(given):
+    folder, *_ = given
+    assert run(folder) == 0
+    before = pd.read_csv(folder / "out.csv")
+    for k, name in enumerate(("zebra", "ant", "sub/ant")):
+        for kind in ("images", "masks"):
+            ending = ".BMP" if kind == "images" else ".png"
+            path = folder / kind / f"{name}{ending}"
+            path.parent.mkdir(exist_ok=True)
+            with Image.open(folder / kind / f"{k}.png") as picture:
+                picture.save(path)
+            (folder / kind / f"{k}.png").unlink()
+    assert run(folder, "--overwrite") == 0
+    after = pd.read_csv(folder / "out.csv").set_index("picture")
+    assert after["mask"].to_dict() == {f"{n}.BMP": f"{n}.png" for n in ("ant", "sub/ant", "zebra")}
+    assert after["psnr"][["zebra.BMP", "ant.BMP", "sub/ant.BMP"]].tolist() == list(before["psnr"])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda f: (f / "masks" / "1.png").unlink(), "no mask for 1.png in"),
+        (lambda f: (f / "masks" / "1.bmp").write_bytes(b"x"), "one mask for 1.png"),
+        (lambda f: (f / "masks" / "1.png").write_bytes(b"x"), "cannot read"),
+        (lambda f: (f / "images" / "1.png").write_text("x"), "cannot read"),
+        (lambda f: Image.new("L", (48, 40), 255).save(f / "masks" / "1.png"), "marks no hole"),
+        (lambda f: Image.new("L", (48, 40), 0).save(f / "masks" / "1.png"), "is all hole"),
+        (lambda f: Image.new("RGB", (47, 40)).save(f / "images" / "1.png"), "is 40x47, smaller"),
+    ],
+)
+def test_one_bad_picture_or_mask_is_left_out_named_and_counted(given, capsys, break_it, message):
+    folder, *_ = given
+    break_it(folder)
+    assert run(folder) == 2
+    lines = capsys.readouterr().err.replace("\r", "\n").strip().splitlines()
+    assert lines[-1] == "error: 1 of 3 pictures were left out, see above"
+    assert lines[-2].startswith("left out: ")
+    assert message in lines[-2]
+    assert pd.read_csv(folder / "out.csv")["picture"].tolist() == ["0.png", "2.png"]
+    assert pd.read_csv(folder / "out_means.csv")["pictures"].tolist() == [1, 1, 2]
+
+
+def test_nothing_is_enlarged_unless_told(given, capsys):
+    folder, *_ = given
+    assert run(folder, "--size", "64") == 2
+    assert capsys.readouterr().err.count("is 40x48, smaller than 64x64") == 3
+    assert not (folder / "out.csv").exists()
+    assert not (folder / "out_means.csv").exists()
+    assert run(folder, "--size", "64", "--enlarge") == 0
+    assert len(pd.read_csv(folder / "out.csv")) == 3
+
+
+@pytest.mark.parametrize("there", ["out.csv", "out_means.csv"])
+def test_tables_are_replaced_only_when_told(given, capsys, there):
+    folder, *_ = given
+    (folder / there).write_text("mine")
+    assert run(folder) == 2
+    assert f"{there} is there already; --overwrite replaces it" in capsys.readouterr().err
+    assert (folder / there).read_text() == "mine"
+
+
+def test_where_the_table_goes_is_tried_before_the_network_is_loaded(given, capsys):
+    folder, *_ = given
+    (folder / "net.pt").unlink()
+    assert run(folder, "--out", str(folder / "images" / "0.png" / "out.csv")) == 2
+    assert "0.png is a file; it should be a folder" in capsys.readouterr().err
+    assert run(folder, "--out", "/proc/none/out.csv") == 2
+    assert "--out: cannot write into /proc" in capsys.readouterr().err
+
+
+def test_help_explains_every_column(given, capsys):
+    folder, *_ = given
+    assert run(folder) == 0
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    said = set(capsys.readouterr().out.replace(",", " ").replace(":", " ").split())
+    for name in ("out.csv", "out_means.csv"):
+        assert set(pd.read_csv(folder / name).columns) <= {word.strip(".;") for word in said}
 
 
 @pytest.mark.parametrize(
@@ -111,9 +208,8 @@ def test_masks_are_used_again_and_may_be_inverted(given):
     [
         (lambda f: (f / "images").rename(f / "gone"), "no folder at"),
         (lambda f: [p.unlink() for p in (f / "masks").iterdir()], "masks holds no picture"),
-        (lambda f: (f / "images" / "1.png").write_text("x"), "cannot read"),
         (lambda f: (f / "net.pt").unlink(), "no checkpoint at"),
-        (lambda f: Image.new("L", (48, 40), 255).save(f / "masks" / "0.png"), "marks no hole"),
+        (lambda f: (f / "net.pt").write_bytes(b"x"), "is not a checkpoint, or damaged"),
     ],
 )
 def test_bad_input_is_one_line(given, capsys, break_it, message):

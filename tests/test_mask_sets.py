@@ -84,6 +84,20 @@ def test_command_line(tmp_path, capsys):
     assert len(files(tmp_path / "set")) == 13
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("lo", "size"), [(0.99, 16), (0.98, 8), (0.999, 48)])
+def test_a_mask_keeps_a_known_pixel(kind, lo, size):
+    for number in range(8):
+        known = random_mask(size, (lo, 1.0), True, 3, number, kind)
+        assert 1 <= known.sum() < (1 - lo) * size**2
+
+
+def test_an_interval_without_a_known_pixel_is_an_error(tmp_path, capsys):
+    options = ["--size", "16", "--hole-ratio", "0.999", "1.0"]  # 255 of 256 are 0.996
+    assert main(["masks", "--out", str(tmp_path / "out"), *options]) == 2
+    assert "at most 0.996 of the image" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pconv_core.__main__ import PREEMPTED, main
+from pconv_core.__main__ import main
 
 # How often a run is killed; `make stress` sets 20.
 KILLS = int(os.environ.get("PCONV_KILLS", "3"))
 STEPS = 24
+PREEMPTED, INTERRUPTED = 75, 130  # exit codes that the README names
 
 
 def arguments(folder, *more):
@@ -88,6 +89,69 @@ def test_sigterm_saves_first_and_has_its_own_exit_code(tmp_path, undisturbed):
     assert 5 <= torch.load(tmp_path / "net.pt", weights_only=True)["step"] < STEPS
     assert main(arguments(tmp_path)) == 0
     assert result(tmp_path)[2] == expected[2]
+
+
+def start_group(folder, *more):
+    """Start a training with loader processes as a group of processes of its own."""
+    command = [sys.executable, "-m", "pconv_core", *arguments(folder, "--workers", "2", *more)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def nothing_is_left(group):
+    """Wait until no process of a group is there; loaders look for their parent every 5 s."""
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("notice", "code", "said"),
+    [
+        (signal.SIGTERM, PREEMPTED, b"terminated after step "),
+        (signal.SIGINT, INTERRUPTED, b"interrupted after step "),
+    ],
+)
+def test_a_notice_to_the_whole_group_saves_first(tmp_path, undisturbed, notice, code, said):
+    process = start_group(tmp_path, "--checkpoint-every", "1000")
+    while not (tmp_path / "record.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, notice)
+    _, error = process.communicate()
+    assert process.returncode == code, error
+    last = error.replace(b"\r", b"\n").strip().splitlines()[-1]
+    assert last.startswith(said)
+    assert last.endswith(f"saved to {tmp_path / 'net.pt'}".encode())
+    nothing_is_left(process.pid)
+    assert torch.load(tmp_path / "net.pt", weights_only=True)["step"] < STEPS
+    assert main(arguments(tmp_path)) == 0
+    assert result(tmp_path) == undisturbed[0]
+
+
+@pytest.mark.parametrize("notice", [signal.SIGTERM, signal.SIGINT])
+def test_groups_that_get_a_notice_at_random_moments_end_bit_identical(
+    tmp_path, undisturbed, notice
+):
+    expected, seconds = undisturbed
+    # Before its work SIGTERM ends it at once; after it, it is done.
+    codes = {signal.SIGTERM: (0, PREEMPTED, -signal.SIGTERM), signal.SIGINT: (0, INTERRUPTED)}
+    for number, moment in enumerate(np.random.default_rng(notice).uniform(0.2, 1.0, KILLS)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        process = start_group(folder)
+        try:
+            process.wait(moment * seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, notice)
+        _, error = process.communicate()
+        assert process.returncode in codes[notice], error
+        assert b"Traceback" not in error
+        nothing_is_left(process.pid)
+        assert start(folder).wait() == 0
+        assert result(folder) == expected
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path, capsys):

@@ -1,7 +1,9 @@
 """Waiting threads sleep, and loader processes have one thread each."""
 
 import ast
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -86,6 +88,29 @@ class Threads(torch.utils.data.Dataset):
 
     def __getitem__(self, number):
         return torch.get_num_threads(), cv2.getNumThreads()
+
+
+class Deaf(torch.utils.data.Dataset):
+    """Samples made by a process that gets SIGTERM and SIGINT each time."""
+
+    def __getitem__(self, number):
+        for notice in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), notice)
+        return number
+
+
+def test_loader_processes_ignore_what_comes_to_the_whole_group():
+    got = [batch.tolist() for batch in data.batches(Deaf(), 2, 0, 3, workers=2)]
+    assert got == [[0, 1], [2, 3], [4, 5]]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []).isdisjoint({signal.SIGTERM, signal.SIGINT})
+
+
+def test_loader_processes_end_with_their_batches():
+    batches = data.batches(Threads(), 2, 0, 9, workers=2)
+    next(batches)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_loader_processes_have_one_thread():

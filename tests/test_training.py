@@ -1,10 +1,14 @@
+import os
+import signal
+
 import pytest
 import torch
 
 from pconv_core.data import Samples, embedded
+from pconv_core.files import checkpoints
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import build_model
-from pconv_core.training import Stage, train
+from pconv_core.training import Keeper, Stage, train
 
 
 def run(steps=4, workers=0, model="pconv", stage=None, rate=1e-3, ratio=(0.01, 0.6)):
@@ -66,3 +70,48 @@ def test_stage_sets_style_weight_and_freezes_the_encoder_norm():
 def test_loss_that_is_no_number_stops_the_run():
     with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+ \(samples"):
         run(steps=30, rate=1e12)
+
+
+class Interrupted(Samples):
+    """Samples in whose third step Ctrl-C comes, as often as told."""
+
+    times = 1
+
+    def __getitem__(self, number):
+        if number == 2 * 2:
+            for _ in range(self.times):
+                os.kill(os.getpid(), signal.SIGINT)
+        return super().__getitem__(number)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_is_raised_when_the_step_is_saved_and_a_second_at_once(tmp_path, times):
+    """As in a notebook, whose kernel sends SIGINT."""
+    net = build_model("pconv", 32, 4, seed=0)
+    loss = InpaintingLoss(VGGFeatures("random", 0.0625))
+    samples = Interrupted(embedded("train"), 32, seed=1)
+    samples.times = times
+    keeper = Keeper(tmp_path / "net.pt", 1000, {})
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt) as notice:
+        train(net, loss, samples, Stage("s", 0, 9, 1e-3, 1.0), 2, 5, workers=0, keeper=keeper)
+    assert signal.getsignal(signal.SIGINT) is before
+    if times == 1:
+        assert str(notice.value) == f"interrupted after step 3; saved to {keeper.path}"
+        assert checkpoints.read(keeper.path)["step"] == 3
+    else:
+        assert not keeper.path.exists()
+
+
+def test_an_ignored_interrupt_stays_ignored():
+    """As by a process in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        net = build_model("pconv", 32, 4, seed=0)
+        loss = InpaintingLoss(VGGFeatures("random", 0.0625))
+        samples = Interrupted(embedded("train"), 32, seed=1)
+        log = train(net, loss, samples, Stage("s", 0, 5, 1e-3, 1.0), 2, 5, workers=0)
+        assert log["step"].tolist() == [5]
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,12 +1,12 @@
 """PSNR, SSIM, L1 and a perceptual distance of a network on photographs and masks.
 
-Measure I_comp, its hole alone (_hole) and I_out (_out) of each photograph with each its mask, and
-their means by bin of hole ratio and over all.  lite0 is the distance of I_comp from the photograph
-by unit-normalised features of EfficientNet-Lite0, without calibration; lower is better.
-Photographs and masks are paired in the order of their names; masks are used again if there are
-fewer.
+Every photograph is measured with the mask that bears its name, whatever their endings, in a
+subfolder of the same name if the photograph is in one.  What has no mask, or cannot be used, is
+left out, named and counted; the exit code is 2 then.  Beside FILE.csv, a row a photograph, goes
+FILE_means.csv: the means by bin of hole ratio and over all, and of how many photographs.
 """
 
+import sys
 from itertools import cycle
 from pathlib import Path
 
@@ -22,48 +22,103 @@ from pconv_core.files import listing, pictures
 from pconv_core.files.writing import whole
 from pconv_core.masks import BINS
 
+_COLUMNS = """Columns.  picture, mask: the files.  hole_ratio: the bin, lo-hi.  ratio: the share of
+hole pixels.  psnr in dB, at most 100; ssim; l1, the mean difference in percent of the range: of
+I_comp, whose known pixels are the photograph's.  lite0: the distance of I_comp from the photograph
+by unit-normalised features of EfficientNet-Lite0, without calibration; lower is better.
+psnr_hole, ssim_hole, l1_hole: of the hole alone.  psnr_out, ssim_out, l1_out: of I_out, the
+network's output all over.  In FILE_means.csv, pictures: how many."""
+
 
 def add(command) -> None:
     """Add the options."""
     options.add(command)
     option = command.add_argument
-    option("--images", required=True, type=Path, metavar="DIR")
-    option("--masks", required=True, type=Path, metavar="DIR")
+    option("--images", required=True, type=Path, metavar="DIR", help="photographs without holes")
+    option("--masks", required=True, type=Path, metavar="DIR", help="mask pictures")
+    option(
+        "--pair",
+        choices=("name", "order"),
+        default="name",
+        help="order: photographs and masks are paired in the order of their names instead, and "
+        "masks used again if there are fewer (default name)",
+    )
     option(
         "--size",
         type=int,
-        help="cut the middle square of each photograph and resize it to "
-        "this (default: the size of its mask)",
+        help="cut the middle square of each photograph and mask and shrink it to "
+        "this (default: what the mask shows, at its size)",
     )
-    option("--out", required=True, type=Path, metavar="FILE.csv")
+    larger = "enlarge what is smaller (default: leave it out)"
+    option("--enlarge", action="store_true", help=larger)
+    option("--out", required=True, type=Path, metavar="FILE.csv", help="the table")
+    options.add_overwrite(command)
+    command.epilog = _COLUMNS
 
 
 def run(given) -> None:
-    """Write the table."""
+    """Write the tables."""
     options.check(given, size=32)
     if given.out.suffix.lower() != ".csv":
         raise ValueError(f"--out is {given.out}; it should end in .csv")
-    images, masks = listing.pictures(given.images), cycle(listing.pictures(given.masks))
+    out_means = given.out.with_name(f"{given.out.stem}_means{given.out.suffix}")
+    options.check_results([given.out, out_means], given.overwrite)
+    images = listing.pictures(given.images)
+    pairs, left_out = _pairs(given, images)
     net = options.network(given)
     rows = []
-    for path in tqdm(images, desc="evaluate", unit="picture", leave=False):
-        rows.append(_measure(net, given, path, next(masks)))
-    table = _with_means(pd.DataFrame(rows))
-    with whole(given.out) as unfinished:
-        table.to_csv(unfinished, index=False, float_format="%.4f")
-    mean = table.iloc[-1]
+    for path, mask in tqdm(pairs, desc="evaluate", unit="picture", leave=False):
+        try:
+            rows.append(_measure(net, given, path, mask))
+        except (OSError, ValueError) as error:
+            # One bad file must not cost the others; all are named at the end.
+            left_out.append(str(error))
+    for message in left_out:
+        print(f"left out: {message}", file=sys.stderr)
+    if rows:
+        _write(pd.DataFrame(rows), given.out, out_means)
+    if left_out:
+        raise ValueError(f"{len(left_out)} of {len(images)} pictures were left out, see above")
+
+
+def _pairs(given, images: list[Path]) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """List what is measured, (photograph, mask), and say of each other one why it is not."""
+    masks = listing.pictures(given.masks)
+    if given.pair == "order":
+        return list(zip(images, cycle(masks), strict=False)), []
+    pairs, left_out = [], []
+    for image in images:
+        try:
+            folder = given.masks / image.relative_to(given.images).parent
+            pairs.append((image, listing.mask_of(image, folder)))
+        except ValueError as error:
+            left_out.append(str(error))
+    if not pairs:
+        raise ValueError(
+            f"{left_out[0]}, nor for any other picture; masks should bear the pictures' names, or "
+            "be paired with them in order: --pair order"
+        )
+    return pairs, left_out
+
+
+def _write(table: pd.DataFrame, out: Path, out_means: Path) -> None:
+    means = _means(table)
+    for rows, path in ((table, out), (means, out_means)):
+        with whole(path) as unfinished:
+            rows.to_csv(unfinished, index=False, float_format="%.4f")
+    mean = means.iloc[-1]
     print(
-        f"{len(rows)} pictures: I_comp {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, "
+        f"{len(table)} pictures: I_comp {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.3f}, "
         f"L1 {mean['l1']:.2f} %, Lite0 distance {mean['lite0']:.3f}; "
-        f"I_out {mean['psnr_out']:.2f} dB; all in {given.out}"
+        f"I_out {mean['psnr_out']:.2f} dB; all in {out}, means in {out_means}"
     )
 
 
 def _measure(net, given, path: Path, mask: Path) -> dict:
     hole = pictures.read_hole(mask, None, given.mask_hole)
     shape = (given.size, given.size) if given.size else hole.shape
-    truth = _fitted(pictures.read(path).rgb(), shape)
-    hole = _fitted(hole.astype(np.uint8), shape) > 0
+    truth = _fitted(pictures.read(path).rgb(), shape, path, given.enlarge)
+    hole = _fitted(hole.astype(np.uint8), shape, mask, given.enlarge) > 0
     if hole.all() or not hole.any():
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
     out = inpainting.fill(net, truth, hole)
@@ -73,21 +128,25 @@ def _measure(net, given, path: Path, mask: Path) -> dict:
     distance = evaluation.lite0_distance(comps, truths).item()
     ratio = float(hole.mean())
     return {
-        "row": "picture",
-        "picture": path.name,
-        "mask": mask.name,
+        "picture": path.relative_to(given.images).as_posix(),
+        "mask": mask.relative_to(given.masks).as_posix(),
         "hole_ratio": next((f"{lo}-{hi}" for lo, hi in BINS if lo < ratio <= hi), "other"),
         "ratio": ratio,
         **evaluation.picture_row(out, comp, truth, hole, distance),
     }
 
 
-def _fitted(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _fitted(pixels: np.ndarray, shape: tuple[int, int], path: Path, enlarge: bool) -> np.ndarray:
     """Cut the largest middle part of the wanted proportions and resize it, masks to 0 and 1."""
     height, width = pixels.shape[:2]
     if (height, width) == shape:
         return pixels
     scale = min(height / shape[0], width / shape[1])
+    if scale < 1 and not enlarge:
+        raise ValueError(
+            f"{path} is {height}x{width}, smaller than {shape[0]}x{shape[1]} (height x width); "
+            "--enlarge takes it all the same"
+        )
     tall, broad = (max(1, round(scale * side)) for side in shape)
     top, left = (height - tall) // 2, (width - broad) // 2
     part = np.ascontiguousarray(pixels[top : top + tall, left : left + broad])
@@ -96,9 +155,11 @@ def _fitted(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return cv2.resize(part, shape[::-1], interpolation=method)
 
 
-def _with_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Append the means of each bin of hole ratio, then the mean of all."""
+def _means(table: pd.DataFrame) -> pd.DataFrame:
+    """Average over each bin of hole ratio, then over all; `pictures` says how many."""
     numbers = list(table.columns[table.columns.get_loc("ratio") :])
-    bins = table.groupby("hole_ratio", as_index=False)[numbers].mean().assign(row="bin")
-    everything = table[numbers].mean().to_frame().T.assign(row="all", hole_ratio="all")
-    return pd.concat([table, bins, everything], ignore_index=True)
+    groups = pd.concat([table, table.assign(hole_ratio="all")]).groupby("hole_ratio", sort=False)
+    means = groups[numbers].mean()
+    means.insert(0, "pictures", groups.size())
+    order = [f"{lo}-{hi}" for lo, hi in BINS] + ["other", "all"]
+    return means.reindex([name for name in order if name in means.index]).reset_index()

@@ -3,6 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 
@@ -38,12 +39,20 @@ def check_results(paths: list[Path], overwrite: bool) -> None:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise ValueError(f"--out: {there[0]}{more} is there already; --overwrite replaces it")
     for path in paths:
-        if path.is_dir():
-            raise ValueError(f"--out: {path} is a folder; it should be a file")
-    for folder in {path.parent for path in paths}:
-        nearest = next(f for f in (folder, *folder.parents) if f.exists())
-        if not nearest.is_dir():
-            raise ValueError(f"--out: {nearest} is a file; it should be a folder")
+        check_place("--out", path)
+
+
+def check_place(option: str, path: Path) -> None:
+    """Raise ValueError, before any work, if a file cannot be written there; leaves nothing."""
+    if path.is_dir():
+        raise ValueError(f"{option}: {path} is a folder; it should be a file")
+    nearest = next(f for f in path.absolute().parents if f.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"{option}: {nearest} is a file; it should be a folder")
+    try:
+        TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise ValueError(f"{option}: cannot write into {nearest} ({error.strerror})") from None
 
 
 def check(given: Namespace, **least: float) -> None:

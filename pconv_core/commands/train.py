@@ -1,10 +1,11 @@
 """Train a network on a folder of photographs.
 
 The holes are irregular.  Cut off at any moment, the same command goes on where it was, if --resume
-is among its options; SIGTERM saves first and ends with exit code 75.  Under torchrun several
-processes share each step.
+is among its options.  SIGTERM and Ctrl-C save first, when the step is done, and end with exit code
+75 and 130; a second Ctrl-C ends at once.  Under torchrun several processes share each step.
 """
 
+import sys
 from pathlib import Path
 
 from pconv_core import data, distributed, hardware
@@ -15,7 +16,7 @@ from pconv_core.masks import KINDS
 from pconv_core.models import MODELS, build_model
 from pconv_core.study.preview import Preview
 from pconv_core.study.profile import load_profile
-from pconv_core.training import PRECISION_CHOICES, Keeper, Stage, Switches, train
+from pconv_core.training import PRECISION_CHOICES, Keeper, Preempted, Stage, Switches, train
 
 # What decides the weights, so that a run is not gone on with by mistake as another.
 _DECIDING = ("images", "masks", "model", "size", "base_channels", "batch_size", "learning_rate")
@@ -63,8 +64,17 @@ def add(command) -> None:
     option("--seed", type=int)
 
 
-def run(given) -> None:
-    """Train, and save."""
+def run(given) -> int:
+    """Train, and save; returns the exit code."""
+    try:
+        _run(given)
+    except Preempted as notice:
+        print(notice, file=sys.stderr)
+        return notice.exit_code
+    return 0
+
+
+def _run(given) -> None:
     profile = load_profile(given.profile)
     for name, value in profile.settings().items():
         if getattr(given, name, value) is None:
@@ -123,6 +133,9 @@ def _check(given) -> None:
             f"--accumulate is {given.accumulate}; it should be at most the batch size, "
             f"{given.batch_size}"
         )
+    for name in ("checkpoint", "record", "preview"):
+        if getattr(given, name) is not None:
+            options.check_place(f"--{name}", getattr(given, name))
     if given.checkpoint.is_file() and not (given.resume or given.resume_previous):
         raise ValueError(
             f"{given.checkpoint} exists; --resume goes on with it, or name another file"

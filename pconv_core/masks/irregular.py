@@ -42,7 +42,8 @@ def random_mask(
     size : int or (height, width)
         In pixels, at least 8.
     ratio : (lo, hi)
-        Interval of the hole-to-image ratio; lo < ratio <= hi is guaranteed.
+        Interval of the hole-to-image ratio; lo < ratio <= hi is guaranteed, and that at least one
+        pixel is known.
     border : bool
         Whether the hole may touch the border; if not, it stays `margin_pixels` away.
     seed, number : int
@@ -96,12 +97,12 @@ def hole_ratio(mask: np.ndarray) -> float:
 
 
 def _pixel_limits(size, ratio, margin: int) -> tuple[int, int]:
-    """Fewest and most hole pixels that satisfy lo < ratio <= hi."""
+    """Fewest and most hole pixels that satisfy lo < ratio <= hi; at least one stays known."""
     lo, hi = ratio
     if not 0 <= lo < hi <= 1:
         raise ValueError(f"hole ratio is ({lo:g}, {hi:g}]; it should satisfy 0 <= lo < hi <= 1")
     pixels = size[0] * size[1]
-    room = (size[0] - 2 * margin) * (size[1] - 2 * margin)
+    room = min((size[0] - 2 * margin) * (size[1] - 2 * margin), pixels - 1)
     # The small number forgives decimal ratios such as 0.3, which binary floats miss.
     fewest, most = int(lo * pixels + 1e-6) + 1, min(int(hi * pixels + 1e-6), room)
     if fewest > most:

@@ -76,7 +76,7 @@ def main(run: Callable, name: str, seeds: int, arguments: Sequence[str] | None =
         print(run(profile, Path("results"), given.random_seeds).to_string(index=False))
     except Preempted as stop:
         print(stop, file=sys.stderr)
-        return 75
+        return stop.exit_code
     except (FloatingPointError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

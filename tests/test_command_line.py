@@ -1,0 +1,76 @@
+"""The command line as a whole: what it says, and that it starts and ends without delay."""
+
+import ast
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pconv_core
+from pconv_core.__main__ import COMMANDS
+
+ROOT = Path(pconv_core.__file__).parents[1]
+HEAVY = {"torch", "torchvision", "matplotlib", "pandas", "cv2", "numpy", "PIL"}
+# Runs the command line as `python -m pconv_core` does; then tells which packages were imported.
+IMPORTED = """
+import runpy, sys
+try:
+    runpy.run_module("pconv_core", run_name="__main__", alter_sys=True)
+finally:
+    print("imported:", *sorted(sys.modules))
+"""
+# The same, but Ctrl-C comes when a package is about to be imported.
+INTERRUPTED = """
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == PACKAGE:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_module("pconv_core", run_name="__main__", alter_sys=True)
+"""
+
+
+def run(script, *arguments):
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def imported(done):
+    return set(done.stdout.rpartition("imported:")[2].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["nonsense"]], ids=["help", "none", "wrong"])
+def test_the_overview_imports_no_command(arguments):
+    done = run(IMPORTED, *arguments)
+    assert done.returncode == (0 if arguments == ["--help"] else 2)
+    assert "argparse" in imported(done)
+    assert imported(done).isdisjoint(HEAVY)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_overview_has_the_summary_of_each_command():
+    said = " ".join(run(IMPORTED, "--help").stdout.split())
+    modules = (ROOT / "pconv_core" / "commands").glob("*.py")
+    assert set(COMMANDS) == {p.stem for p in modules} - {"__init__", "options"}
+    for name in COMMANDS:
+        source = (ROOT / "pconv_core" / "commands" / f"{name}.py").read_text()
+        first = " ".join(ast.get_docstring(ast.parse(source)).split("\n")[0].split())
+        assert f"{name} {first.rstrip('.')}" in said
+
+
+def test_one_command_does_not_import_the_others():
+    done = run(IMPORTED, "masks", "--help")
+    assert "--hole-ratio" in done.stdout
+    others = {f"pconv_core.commands.{name}" for name in COMMANDS} - {"pconv_core.commands.masks"}
+    assert imported(done).isdisjoint(others | {"torchvision", "matplotlib"})
+
+
+@pytest.mark.parametrize("package", ["numpy", "torch", "torchvision"])
+def test_ctrl_c_during_the_imports_is_one_line(package):
+    script = INTERRUPTED.replace("PACKAGE", repr(package))
+    done = run(script, "train", "--images", "embedded", "--checkpoint", "none.pt")
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr == "interrupted\n"
