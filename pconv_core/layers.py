@@ -75,10 +75,14 @@ class PartialConv2d(nn.Conv2d):
         if features[0].dim() == 3:
             y, new_mask = self.forward([f[None] for f in features], [m[None] for m in masks])
             return y[0], new_mask[0]
-        known = [m.expand(f.shape[0], -1, -1, -1) != 0 for f, m in zip(features, masks, strict=True)]
+        known = [
+            m.expand(f.shape[0], -1, -1, -1) != 0 for f, m in zip(features, masks, strict=True)
+        ]
         # Not a product: 0 times NaN is NaN, forwards and backwards.
         features = [torch.where(m, f, 0) for f, m in zip(features, known, strict=True)]
-        return self.convolve(features, [m.to(f.dtype) for f, m in zip(features, known, strict=True)])
+        return self.convolve(
+            features, [m.to(f.dtype) for f, m in zip(features, known, strict=True)]
+        )
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """As `forward`, for features that are 0 in their holes already; nothing is checked.

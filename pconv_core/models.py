@@ -328,7 +328,7 @@ def double(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour upsampling by 2, cropped to `size` where the encoder rounded up."""
     # What `F.interpolate` calls, but with both factor and size: a trace of free sizes need not ask
     # then whether the result fits.
-    return torch.ops.aten.upsample_nearest2d(x, size, 2.0, 2.0)
+    return torch._C._nn.upsample_nearest2d(x, size, 2.0, 2.0)
 
 
 def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -11,8 +11,8 @@ from pconv_core.__main__ import main
 from pconv_core.files import checkpoints
 from pconv_core.models import build_model
 
-# 16: four levels, the fewest with which the map at the bottleneck is rounded up at odd sizes.
-SETTINGS = {"size": 16, "base_channels": 4}
+# Five levels: at 32 pixels, the bottleneck is of one pixel.
+SETTINGS = {"size": 32, "base_channels": 4}
 SHAPES = [(1, 32, 32), (2, 47, 65), (1, 150, 33)]
 
 

@@ -8,7 +8,7 @@ ONNX, of free batch and size: inputs "image" (N, 3, H, W), RGB in [0, 1], and "m
 
 from pathlib import Path
 
-from pconv_core.files import onnx, weights
+from pconv_core.files import weights
 
 
 def add(command) -> None:
@@ -21,6 +21,9 @@ def add(command) -> None:
 
 def run(given) -> None:
     """Write the file."""
+    # Imported here: what it needs of torch takes seconds.
+    from pconv_core.files import onnx
+
     write, path = (onnx.write, given.onnx) if given.onnx else (weights.export, given.out)
     write(given.checkpoint, path)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

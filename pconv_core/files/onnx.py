@@ -59,7 +59,8 @@ def _example() -> tuple[torch.Tensor, torch.Tensor]:
 
 def _doubling():
     """What `models.double` is in ONNX: the translation that PyTorch has leaves out the crop."""
-    from onnxscript import FLOAT, INT64, opset23 as op
+    from onnxscript import FLOAT, INT64
+    from onnxscript import opset23 as op
 
     def double(x: FLOAT, size: INT64, rows: float | None = None, columns: float | None = None):
         up = op.Resize(
