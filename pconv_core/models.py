@@ -144,6 +144,12 @@ class PConvUNet(InpaintingNet):
         Number of encoder levels; 8 in the paper.  The study's rule is `levels_for`.
     base_channels : int
         Width of the first level; 64 in the paper.
+
+    Notes
+    -----
+    `torch.export` leaves batch, height and width free.  With `torch.export.Dim` PyTorch wants sides
+    above 2**(levels - 1), since it takes a map of one pixel for a constant; with a `ShapesSpec` of
+    its newer versions every side from 32 will do.
     """
 
     conv = PartialConv2d

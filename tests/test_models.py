@@ -182,6 +182,23 @@ def test_exported_once_for_every_size(name, folded):
             torch.testing.assert_close(recorded(image, mask), model(image, mask))
 
 
+def test_exported_down_to_one_pixel_at_the_bottleneck():
+    spec = pytest.importorskip("torch.fx.experimental.dynamic_spec")
+    model = build_model("partwise", 64, 4, seed=0).eval().folded()
+    n, height, width = (
+        spec.ShapeVar(name, min=least) for name, least in zip("nhw", (1, 32, 32), strict=True)
+    )
+    tensors = {"image": [n, 3, height, width], "mask": [n, 1, height, width]}
+    params = spec.ParamsSpec({name: spec.TensorSpec(sizes) for name, sizes in tensors.items()})
+    example = (torch.rand(2, 3, 150, 170), torch.ones(2, 1, 150, 170))
+    shapes = spec.ShapesSpec(params=params)
+    recorded = torch.export.export(model, example, dynamic_shapes=shapes).module()
+    for shape in ((1, 32, 32), (3, 47, 65), (2, 200, 33)):
+        image, mask = lightly_masked(*shape)
+        with torch.no_grad():
+            torch.testing.assert_close(recorded(image, mask), model(image, mask))
+
+
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_trace_follows_holes_that_its_example_lacks(name):
