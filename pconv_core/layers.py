@@ -1,6 +1,7 @@
 """The partial convolution (eq. 1 and 2) and its plain twin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +21,21 @@ class PartialConv2d(nn.Conv2d):
         m' = 1                                    if sum(M) > 0, else 0
 
     sum(1) is the number of entries of the window, kernel area times input channels; sum(M)
-    counts those that are known, over all channels.  Zero padding counts as hole, so windows that
-    hang over the border are rescaled as well.
+    counts those that are known, over all channels.  With groups, both run over the channels of
+    the output's own group.  Zero padding counts as hole, so windows that hang over the border are
+    rescaled as well; the other padding modes pad features and mask alike.
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, stride, padding, dilation, bias
-        As for `torch.nn.Conv2d`; `padding` is a number or a pair.
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        As for `torch.nn.Conv2d`, which see; `padding` may be "same" or "valid".
+    padding_mode, device, dtype
+        As for `torch.nn.Conv2d`.
+
+    Notes
+    -----
+    `torch.func.vmap`, `torch.jit.trace`, `torch.export` and the meta device are supported: whether
+    a mask is all ones is asked only where its values can be seen, and never decides a trace.
 
     Examples
     --------
@@ -36,32 +45,25 @@ class PartialConv2d(nn.Conv2d):
     (0.0, 0.0)
     """
 
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, bias=True
-    ):
-        if isinstance(padding, str):
-            raise ValueError(f"padding is {padding!r}; a number or a pair of numbers is needed")
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias
-        )
-
     def forward(self, x: Parts, mask: Parts) -> tuple[Tensor, Tensor]:
         """Convolve the known pixels and shrink the hole.
 
         Parameters
         ----------
-        x : Tensor of shape (N, C, H, W), or a sequence of such
-            Features.  A sequence stands for its concatenation along the channels (a skip
-            connection), each part with a mask of its own.
+        x : Tensor of shape (N, C, H, W) or (C, H, W), or a sequence of such
+            Features; what they hold in the hole is ignored, even NaN.  A sequence stands for its
+            concatenation along the channels (a skip connection), each part with a mask of its own.
         mask : Tensor of shape (N, 1, H, W) or (N, C, H, W), or a sequence of such
-            1 where known, 0 in the hole; one for each part of `x`.  The values are trusted.
+            Of any type: 0 in the hole, known where it is not 0; one for each part of `x`, without
+            N where `x` is.  N may be 1, for one mask that goes with the whole batch.
 
         Returns
         -------
         y : Tensor of shape (N, out_channels, H', W')
-            0 wherever the window holds no known entry.
-        new_mask : Tensor of shape (N, 1, H', W')
-            Carries no gradient.
+            0 wherever the window holds no known entry; without N where `x` is.
+        new_mask : Tensor of shape (N, 1, H', W'), of the type of `y`
+            1 = known, 0 = hole; carries no gradient.  With groups its shape is that of `y`, since
+            each group knows windows of its own, unless `mask` is one tensor of one channel.
 
         Raises
         ------
@@ -70,8 +72,17 @@ class PartialConv2d(nn.Conv2d):
         """
         features, masks = _as_parts(x), _as_parts(mask)
         _check_parts(features, masks, self.in_channels)
-        known = [f * m.to(f.dtype) for f, m in zip(features, masks, strict=True)]
-        return self.convolve(known, masks)
+        if features[0].dim() == 3:
+            y, new_mask = self.forward([f[None] for f in features], [m[None] for m in masks])
+            return y[0], new_mask[0]
+        known = [
+            m.expand(f.shape[0], -1, -1, -1) != 0 for f, m in zip(features, masks, strict=True)
+        ]
+        # Not a product: 0 times NaN is NaN, forwards and backwards.
+        features = [torch.where(m, f, 0) for f, m in zip(features, known, strict=True)]
+        return self.convolve(
+            features, [m.to(f.dtype) for f, m in zip(features, known, strict=True)]
+        )
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """As `forward`, for features that are 0 in their holes already; nothing is checked.
@@ -93,26 +104,49 @@ class PartialConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def _rescaling(self, channels: list[int], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return sum(1)/sum(M), 0 where sum(M) is 0, and the new mask; both (N, 1, H', W').
+        """Return sum(1)/sum(M), 0 where sum(M) is 0, and the new mask.
 
-        A one-channel mask stands for all `channels` of its part: weighed, never expanded.
+        Both are of shape (N, 1, H', W'), or (N, out_channels, H', W') where groups may differ.  A
+        one-channel mask stands for all `channels` of its part: weighed, never expanded.
         """
+        by_group = self.groups > 1 and (len(masks) > 1 or masks[0].shape[1] > 1)
         if all(all_known(m) for m in masks):
             # One channel says it all.
-            channels, masks = [1], [masks[0][:, :1]]
-        groups = masks[0] if len(masks) == 1 else torch.cat(list(masks), dim=1)
+            window, known = self._count([1], [masks[0][:, :1]])
+        elif by_group:
+            masks = [m.expand(-1, c, -1, -1) for c, m in zip(channels, masks, strict=True)]
+            window, known = self._count(channels, masks, self.groups)
+        else:
+            window, known = self._count(channels, masks)
+        # Sums of ones are whole numbers; 0.5 also forgives the rounding of a fast convolution.
+        new_mask = (known > 0.5).to(known.dtype)
+        ratio = window / known.clamp_(min=1) * new_mask
+        if by_group:
+            repeats = self.out_channels // ratio.shape[1]
+            ratio, new_mask = (t.repeat_interleave(repeats, dim=1) for t in (ratio, new_mask))
+        return ratio, new_mask
+
+    def _count(
+        self, channels: list[int], masks: Sequence[Tensor], groups: int = 1
+    ) -> tuple[int, Tensor]:
+        """Return sum(1), a number, and sum(M) of shape (N, groups, H', W')."""
         weights = [
             c / m.shape[1] for c, m in zip(channels, masks, strict=True) for _ in range(m.shape[1])
         ]
+        mask = masks[0] if len(masks) == 1 else torch.cat(list(masks), dim=1)
         # Counts reach kernel area x channels, beyond the integers that half precision holds.
-        groups = groups.to(torch.promote_types(groups.dtype, torch.float32))
-        kernel = groups.new_tensor(weights).view(1, -1, 1, 1).expand(1, -1, *self.kernel_size)
-        with torch.autocast(groups.device.type, enabled=False):
-            known = F.conv2d(groups, kernel, None, self.stride, self.padding, self.dilation)
-        # Sums of ones are whole numbers; 0.5 also forgives the rounding of a fast convolution.
-        new_mask = (known > 0.5).to(known.dtype)
-        window = sum(channels) * self.kernel_size[0] * self.kernel_size[1]
-        return window / known.clamp_(min=1) * new_mask, new_mask
+        mask = mask.to(torch.promote_types(mask.dtype, torch.float32))
+        kernel = mask.new_tensor(weights).view(groups, -1, 1, 1).expand(-1, -1, *self.kernel_size)
+        mask, padding = self._padded(mask)
+        with _full_precision(mask):
+            known = F.conv2d(mask, kernel, None, self.stride, padding, self.dilation, groups)
+        return sum(channels) // groups * self.kernel_size[0] * self.kernel_size[1], known
+
+    def _padded(self, mask: Tensor) -> tuple[Tensor, str | tuple[int, ...]]:
+        """Pad a mask as the features are; return it with the padding that remains to be done."""
+        if self.padding_mode == "zeros":
+            return mask, self.padding
+        return F.pad(mask, self._reversed_padding_repeated_twice, mode=self.padding_mode), (0, 0)
 
     @staticmethod
     def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
@@ -134,15 +168,18 @@ class PartwiseConv2d(PartialConv2d):
     This is not eq. 1, which divides by one sum over all channels.  There, in the last layer of a
     U-Net, the decoder's channels are many and all known, so a window that lacks most of its pixels
     of the image is hardly rescaled, and the image's part fades towards the edge of a hole.  Called
-    with one part the two are the same.  Parameters and shapes as `PartialConv2d`.
+    with one part the two are the same.  Parameters and shapes as `PartialConv2d`, but several parts
+    go with one group only.
     """
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """As `PartialConv2d.convolve`, part by part."""
+        if self.groups > 1 and len(known) > 1:
+            raise ValueError(f"groups is {self.groups}; it should be 1 for several parts")
         y = new_mask = None
         for part, mask, weight in zip(known, masks, _split(self.weight, known), strict=True):
             ratio, found = self._rescaling([part.shape[1]], [mask])
-            term = F.conv2d(part, weight, None, self.stride, self.padding, self.dilation)
+            term = self._conv_forward(part, weight, None)
             term = term.mul_(ratio.to(term.dtype))
             y = term if y is None else y.add_(term)
             new_mask = found if new_mask is None else torch.maximum(new_mask, found)
@@ -174,28 +211,48 @@ def _convolve(layer: nn.Conv2d, parts: Sequence[Tensor], bias: Tensor | None) ->
 
     The copies that concatenating takes, forwards and backwards, cost more than adding the results.
     """
-    geometry = (layer.stride, layer.padding, layer.dilation)
+    if layer.groups > 1:
+        # A group may reach over parts.
+        parts = [torch.cat(list(parts), dim=1)]
     weights = _split(layer.weight, parts)
-    y = F.conv2d(parts[0], weights[0], bias, *geometry)
+    y = layer._conv_forward(parts[0], weights[0], bias)
     for part, weight in zip(parts[1:], weights[1:], strict=True):
-        y = y.add_(F.conv2d(part, weight, None, *geometry))
+        y = y.add_(layer._conv_forward(part, weight, None))
     return y
 
 
 def _split(weight: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
     """The share of the weights that belongs to each part."""
+    if len(parts) == 1:
+        return [weight]
     return weight.split([part.shape[1] for part in parts], dim=1)
 
 
 def all_known(mask: Tensor) -> bool:
-    """Whether a mask is seen to be all ones, so that work on it can be left out.
+    """Whether a mask is seen to be all ones, so that work on it can be left out."""
+    return seen(mask, lambda values: (values != 0).all())
 
-    The look costs nothing on the CPU.  A GPU would have to be waited for, and compiled code does
-    the work within other loops: there the answer is always False.
+
+def seen(x: Tensor, condition: Callable[[Tensor], Tensor]) -> bool:
+    """Whether a condition on the values of a tensor is seen to hold.
+
+    The look costs nothing on the CPU.  A GPU would have to be waited for, compiled code does the
+    work within other loops, and a trace must not depend on what its example holds: there the
+    answer is always False.
     """
-    if mask.device.type != "cpu" or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
-    return bool((mask != 0).all())
+    try:
+        return bool(condition(x))
+    except RuntimeError:
+        # Under vmap there are many answers, and some tracers follow tensors without values.
+        return False
+
+
+def _full_precision(x: Tensor):
+    """Switch autocast off, where the device of `x` knows it."""
+    device = x.device.type
+    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 def _as_parts(x: Parts) -> list[Tensor]:
@@ -205,13 +262,25 @@ def _as_parts(x: Parts) -> list[Tensor]:
 def _check_parts(features: list[Tensor], masks: list[Tensor], in_channels: int) -> None:
     if len(features) != len(masks):
         raise ValueError(f"{len(features)} parts of features come with {len(masks)} masks")
-    channels = sum(f.shape[1] for f in features)
+    for f in features:
+        if f.dim() not in (3, 4) or f.dim() != features[0].dim():
+            raise ValueError(
+                f"features have shape {tuple(f.shape)}; all should be (N, C, H, W), or (C, H, W)"
+            )
+    channels = sum(f.shape[-3] for f in features)
     if channels != in_channels:
         raise ValueError(f"features have {channels} channels, the layer takes {in_channels}")
     for f, m in zip(features, masks, strict=True):
-        allowed = [(f.shape[0], c, *f.shape[2:]) for c in (1, f.shape[1])]
-        if tuple(m.shape) not in allowed:
+        if not _fits(m, f):
+            allowed = [(*f.shape[:-3], c, *f.shape[-2:]) for c in (1, f.shape[-3])]
             raise ValueError(
                 f"mask has shape {tuple(m.shape)}, features have {tuple(f.shape)}; "
                 f"the mask should be {allowed[0]} or {allowed[1]}"
             )
+
+
+def _fits(mask: Tensor, features: Tensor) -> bool:
+    """Whether a mask is of the shape of its features, apart from a 1 for batch or channels."""
+    if mask.dim() != features.dim() or mask.shape[-2:] != features.shape[-2:]:
+        return False
+    return all(m in (f, 1) for m, f in zip(mask.shape[:-2], features.shape[:-2], strict=True))

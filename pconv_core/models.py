@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d
+from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d, seen
 
 __all__ = [
     "ConvUNet",
@@ -157,6 +157,12 @@ class PConvUNet(InpaintingNet):
         Number of encoder levels; 8 in the paper.  The study's rule is `levels_for`.
     base_channels : int
         Width of the first level; 64 in the paper.
+
+    Notes
+    -----
+    `torch.export` leaves batch, height and width free.  With `torch.export.Dim` PyTorch wants sides
+    above 2**(levels - 1), since it takes a map of one pixel for a constant; with a `ShapesSpec` of
+    its newer versions every side from 32 will do.
     """
 
     conv = PartialConv2d
@@ -353,17 +359,18 @@ def check_pair(image: Tensor, mask: Tensor, smallest: int = 1) -> None:
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
         )
-    if min(height, width) < smallest:
+    if height < smallest or width < smallest:
         raise ValueError(f"image is {height}x{width}; both sides should be at least {smallest}")
-    # On a GPU the look at the values would wait for the device in every step.
-    if mask.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    odd = mask[(mask != 0) & (mask != 1)]
-    if odd.numel():
+    if seen(mask, lambda values: _odd(values).any()):
+        odd = mask[_odd(mask)]
         raise ValueError(
             f"mask holds the value {odd[0].item():g} ({odd.numel()} such pixels); "
             "it should be 1 where known and 0 in the hole"
         )
+
+
+def _odd(mask: Tensor) -> Tensor:
+    return (mask != 0) & (mask != 1)
 
 
 def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
@@ -439,15 +446,10 @@ def _laplacian(x: Tensor) -> Tensor:
 
 
 def double(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour upsampling by 2, fitted to `size`.
-
-    It is cropped where the encoder rounded up, filled with zeros where kernels of even side (of
-    other people's networks) made the map too small.
-    """
-    up = F.interpolate(x, scale_factor=2.0, mode="nearest")[..., : size[0], : size[1]]
-    if up.shape[-2:] == size:
-        return up
-    return F.pad(up, (0, size[1] - up.shape[-1], 0, size[0] - up.shape[-2]))
+    """Nearest-neighbour upsampling by 2, cropped to `size` where the encoder rounded up."""
+    # What `F.interpolate` calls, but with both factor and size: a trace of free sizes need not ask
+    # then whether the result fits.
+    return torch._C._nn.upsample_nearest2d(x, size, 2.0, 2.0)
 
 
 def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:

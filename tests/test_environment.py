@@ -62,9 +62,9 @@ def test_conda_environment_lists_nothing_twice():
     assert [c.partition("=")[0] for c in conda] == ["python", "pip"]
     python = conda[0].partition("=")[2]
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python)
-    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[dev]"]}
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[dev,onnx]"]}
     makefile = (ROOT / "Makefile").read_text()
-    assert "-c constraints.txt -e '.[dev]'" in makefile
+    assert "-c constraints.txt -e '.[dev,onnx]'" in makefile
 
 
 def test_readme_shows_the_committed_results():

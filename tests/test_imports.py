@@ -15,7 +15,7 @@ MOST_CORE_FILES = 11
 LEVELS = (
     ("", "masks", "files", "layers", "hardware"),
     ("models",),
-    ("files.foreign", "files.weights", "losses", "data", "distributed"),
+    ("files.foreign", "files.onnx", "files.weights", "losses", "data", "distributed"),
     ("training", "evaluation", "inpainting"),
     ("study", "bench"),
     ("commands", "__main__"),

@@ -5,6 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.export import Dim
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d
 
@@ -203,3 +205,167 @@ def test_plain_twin_ignores_the_mask():
     plain = nn.functional.conv2d(torch.cat(parts, 1), layer.weight, layer.bias)
     torch.testing.assert_close(y, plain)
     assert passed is mask
+
+
+def draw(shape, seed=0, **kind):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), **kind)
+
+
+@st.composite
+def geometries(draw):
+    groups = draw(st.integers(1, 3))
+    kernel = draw(st.integers(1, 4))
+    padding = draw(st.sampled_from(["same", "valid", 0, 1, 2]))
+    return {
+        "in_channels": groups * draw(st.integers(1, 2)),
+        "out_channels": groups * draw(st.integers(1, 2)),
+        "kernel_size": kernel,
+        "stride": 1 if padding == "same" else draw(st.integers(1, 2)),
+        "padding": padding,
+        "dilation": draw(st.integers(1, 2)),
+        "groups": groups,
+        "bias": draw(st.booleans()),
+        "padding_mode": draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"])),
+    }
+
+
+def by_plain_layers(layer, geometry, x, mask):
+    """eq. 1 and 2 by two layers of torch's own in float64: the convolution, and one of ones."""
+    plain = nn.Conv2d(**geometry, dtype=torch.float64)
+    plain.load_state_dict(layer.state_dict())
+    ones = nn.Conv2d(**{**geometry, "bias": False}, dtype=torch.float64)
+    nn.init.ones_(ones.weight)
+    bias = torch.zeros(1) if plain.bias is None else plain.bias.view(-1, 1, 1)
+    mask = mask.double().expand_as(x)
+    known = ones(mask)
+    window = layer.weight[0].numel()
+    value = (plain(x.double() * mask) - bias) * window / known.clamp(min=1) + bias
+    return torch.where(known > 0, value, 0).detach(), (known > 0).double()
+
+
+MASK_TYPES = [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float32, torch.float64]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    geometry=geometries(),
+    dtype=st.sampled_from(MASK_TYPES),
+    wide=st.booleans(),
+    batch=st.sampled_from([None, 1, 2]),
+    one_mask=st.booleans(),
+    known=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    seed=st.integers(0, 999),
+)
+def test_takes_what_a_plain_layer_takes(geometry, dtype, wide, batch, one_mask, known, seed):
+    layer = PartialConv2d(**geometry)
+    channels = geometry["in_channels"]
+    size = (9, 8)
+    lead = () if batch is None else (batch,)
+    lead_mask = (1,) if lead and one_mask else lead
+    x = draw((*lead, channels, *size), seed) - 0.5
+    hole = draw((*lead_mask, channels if wide else 1, *size), seed + 1) >= known
+    hollow = torch.where(hole, torch.nan, x).requires_grad_()
+    y, new_mask = layer(hollow, (~hole).to(dtype))
+    expected, expected_mask = by_plain_layers(layer, geometry, x, ~hole)
+    assert y.shape == expected.shape
+    assert close(y, expected)
+    by_group = geometry["groups"] > 1 and wide and channels > 1
+    assert new_mask.shape == (expected if by_group else expected.narrow(-3, 0, 1)).shape
+    assert torch.equal(new_mask.double().expand_as(expected), expected_mask)
+    assert new_mask.dtype == y.dtype
+    y.square().sum().backward()
+    for gradient in [hollow.grad, *(p.grad for p in layer.parameters())]:
+        assert torch.isfinite(gradient).all()
+    assert not hollow.grad[hole.expand_as(x)].any()
+
+
+@pytest.mark.parametrize("kind", [PartialConv2d, PartwiseConv2d])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_nothing_of_the_hole_comes_through(kind, value):
+    layer = kind(4, 2, 3, padding=1)
+    parts = [draw((1, c, 6, 6), c) for c in (1, 3)]
+    masks = [draw((1, 1, 6, 6), c) < 0.5 for c in (5, 6)]
+    hollow = [torch.where(m, x, value).requires_grad_() for m, x in zip(masks, parts, strict=True)]
+    y, _ = layer(hollow, masks)
+    assert torch.equal(y, layer(parts, masks)[0])
+    gradients = torch.autograd.grad(y.square().sum(), [*hollow, *layer.parameters()])
+    assert all(torch.isfinite(g).all() for g in gradients)
+
+
+def test_groups_reach_over_the_parts_of_a_concatenation():
+    geometry = {"in_channels": 6, "out_channels": 4, "kernel_size": 3, "groups": 2, "padding": 1}
+    layer = PartialConv2d(**geometry)
+    parts = [draw((2, c, 7, 6), c) for c in (1, 5)]
+    masks = [draw((2, c, 7, 6), c + 9) < 0.03 for c in (1, 5)]
+    y, new_mask = layer(parts, masks)
+    joined = layer(torch.cat(parts, dim=1), torch.cat(masks, dim=1))
+    torch.testing.assert_close((y, new_mask), joined)
+    assert not torch.equal(new_mask[:, :2], new_mask[:, 2:])
+    # A layer that follows takes this mask.
+    PartialConv2d(4, 2, 3)(y, new_mask)
+    with pytest.raises(ValueError, match="groups is 2; it should be 1 for several parts"):
+        PartwiseConv2d(**geometry)(parts, masks)
+
+
+def test_the_masks_gradient_is_none():
+    mask = torch.ones(1, 1, 6, 6, requires_grad=True)
+    y, new_mask = PartialConv2d(2, 2, 3)(draw((1, 2, 6, 6)).requires_grad_(), mask)
+    assert not new_mask.requires_grad
+    y.sum().backward()
+    assert mask.grad is None
+
+
+def test_device_and_type_of_the_parameters():
+    layer = PartialConv2d(2, 3, 3, groups=1, device="cpu", dtype=torch.float64)
+    assert layer.weight.dtype == layer.bias.dtype == torch.float64
+    y, new_mask = layer(draw((1, 2, 5, 5), dtype=torch.float64), torch.ones(1, 1, 5, 5))
+    assert y.dtype == new_mask.dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", [PartialConv2d, PartwiseConv2d])
+def test_meta_tensors_have_shapes_alone(kind):
+    layer = kind(4, 6, 3, stride=2, padding=1, device="meta")
+    y, new_mask = layer(torch.empty(2, 4, 9, 8, device="meta"), torch.empty(2, 1, 9, 8).to("meta"))
+    assert (y.shape, new_mask.shape) == ((2, 6, 5, 4), (2, 1, 5, 4))
+    assert y.device.type == new_mask.device.type == "meta"
+
+
+@pytest.mark.parametrize("kind", [PartialConv2d, PartwiseConv2d])
+def test_vmap_over_masks(kind):
+    layer = kind(3, 4, 3, padding=1)
+    x = draw((2, 3, 7, 7))
+    masks = torch.stack([torch.ones(2, 1, 7, 7), (draw((2, 1, 7, 7), 1) < 0.4).float()])
+    y, new_masks = torch.func.vmap(layer, in_dims=(None, 0))(x, masks)
+    for i, mask in enumerate(masks):
+        torch.testing.assert_close((y[i], new_masks[i]), layer(x, mask))
+
+
+def traced(layer, example):
+    """The ways of torch to record what an example does."""
+    yield torch.jit.trace(layer, example)
+    yield make_fx(layer)(*example)
+    sizes = {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}
+    yield torch.export.export(layer, example, dynamic_shapes=(sizes, sizes)).module()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [PartialConv2d, PartwiseConv2d])
+def test_an_example_without_a_hole_decides_no_trace(kind):
+    layer = kind(3, 4, 3, stride=2, padding=1).requires_grad_(False)
+    x, mask = draw((2, 3, 20, 24)), (draw((2, 1, 20, 24), 1) < 0.3).float()
+    for recorded in traced(layer, (draw((2, 3, 20, 24), 3), torch.ones(2, 1, 20, 24))):
+        torch.testing.assert_close(recorded(x, mask), layer(x, mask))
+
+
+@pytest.mark.parametrize(
+    ("x", "mask"),
+    [
+        ((3, 8, 8), (1, 1, 8, 8)),
+        ((2, 3, 8, 8), (3, 1, 8, 8)),
+        ((2, 3, 8, 8), (3, 8, 8)),
+        ((8, 8), (8, 8)),
+    ],
+)
+def test_dimensions_that_do_not_fit(x, mask):
+    with pytest.raises(ValueError, match=r"mask has shape|features have shape \(8, 8\)"):
+        PartialConv2d(3, 4, 3)(torch.rand(x), torch.ones(mask))

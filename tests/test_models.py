@@ -2,8 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.export import Dim
 
-from pconv_core.models import MODELS, build_model, composite, levels_for
+from pconv_core.models import MODELS, build_model, composite, double, levels_for
 
 
 def net(name="pconv", size=64, width=4):
@@ -145,3 +146,84 @@ def test_composite_keeps_known_pixels_bit_for_bit():
     known = mask.bool().expand_as(image)
     assert torch.equal(comp[known], image[known])
     assert torch.equal(comp[~known], out[~known])
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), odd=st.tuples(*[st.booleans()] * 2))
+def test_double_is_every_pixel_four_times_cropped(height, width, odd):
+    x = torch.rand(1, 2, height, width)
+    size = (2 * height - odd[0], 2 * width - odd[1])
+    expected = x.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : size[0], : size[1]]
+    assert torch.equal(double(x, size), expected)
+
+
+def test_double_of_a_large_map():
+    x = torch.arange(20_001.0).view(1, 1, 1, -1)
+    assert torch.equal(double(x, (2, 40_001))[0, 0, 0], torch.arange(40_001.0).div(2).floor())
+
+
+def lightly_masked(n, height, width):
+    generator = torch.Generator().manual_seed(n * height * width)
+    image = torch.rand(n, 3, height, width, generator=generator)
+    return image, (torch.rand(n, 1, height, width, generator=generator) < 0.6).float()
+
+
+@pytest.mark.parametrize("name", ["pconv", "partwise", "conv"])
+@pytest.mark.parametrize("folded", [False, True])
+def test_exported_once_for_every_size(name, folded):
+    """The least side has two pixels at the bottleneck: of one, PyTorch would make a constant."""
+    model = build_model(name, 16, 4, seed=0).eval()
+    model = model.folded() if folded else model
+    sizes = {0: Dim("batch", min=1), 2: Dim("height", min=32), 3: Dim("width", min=32)}
+    example = (torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64))
+    recorded = torch.export.export(model, example, dynamic_shapes=(sizes, sizes)).module()
+    for shape in ((1, 32, 32), (3, 47, 65), (2, 100, 33)):
+        image, mask = lightly_masked(*shape)
+        with torch.no_grad():
+            torch.testing.assert_close(recorded(image, mask), model(image, mask))
+
+
+def test_exported_down_to_one_pixel_at_the_bottleneck():
+    spec = pytest.importorskip("torch.fx.experimental.dynamic_spec")
+    model = build_model("partwise", 64, 4, seed=0).eval().folded()
+    n, height, width = (
+        spec.ShapeVar(name, min=least) for name, least in zip("nhw", (1, 32, 32), strict=True)
+    )
+    tensors = {"image": [n, 3, height, width], "mask": [n, 1, height, width]}
+    params = spec.ParamsSpec({name: spec.TensorSpec(sizes) for name, sizes in tensors.items()})
+    example = (torch.rand(2, 3, 150, 170), torch.ones(2, 1, 150, 170))
+    shapes = spec.ShapesSpec(params=params)
+    recorded = torch.export.export(model, example, dynamic_shapes=shapes).module()
+    for shape in ((1, 32, 32), (3, 47, 65), (2, 200, 33)):
+        image, mask = lightly_masked(*shape)
+        with torch.no_grad():
+            torch.testing.assert_close(recorded(image, mask), model(image, mask))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_trace_follows_holes_that_its_example_lacks(name):
+    model = build_model(name, 64, 4, seed=0).eval().requires_grad_(False)
+    recorded = torch.jit.trace(model, (torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)))
+    for shape in ((1, 32, 32), (3, 47, 65)):
+        expected = model(*lightly_masked(*shape))
+        torch.testing.assert_close(
+            recorded(*lightly_masked(*shape)), expected, rtol=1e-4, atol=1e-4
+        )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_vmap_over_masks(name):
+    model = build_model(name, 16, 4, seed=0).eval().requires_grad_(False)
+    image, mask = lightly_masked(2, 40, 37)
+    masks = torch.stack([torch.ones_like(mask), mask])
+    found = torch.func.vmap(model, in_dims=(None, 0))(image, masks)
+    for result, given_mask in zip(found, masks, strict=True):
+        torch.testing.assert_close(result, model(image, given_mask), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_meta_tensors_have_shapes_alone(name):
+    with torch.device("meta"):
+        model = MODELS[name](levels=3, base_channels=4)
+        assert model(torch.rand(2, 3, 33, 40), torch.ones(2, 1, 33, 40)).shape == (2, 3, 33, 40)

@@ -1,7 +1,9 @@
-"""Turn a checkpoint into a small file of weights to share.
+"""Turn a checkpoint into a file to share.
 
 Write the weights of a checkpoint of this project as float16 safetensors: half their size, no
-optimiser, no code; inpaint and evaluate read it as a --checkpoint.
+optimiser, no code; inpaint and evaluate read it as a --checkpoint.  Or write the whole network as
+ONNX, of free batch and size: inputs "image" (N, 3, H, W), RGB in [0, 1], and "mask" (N, 1, H, W),
+1 = known; output "out".
 """
 
 from pathlib import Path
@@ -13,12 +15,18 @@ from pconv_core.files import weights
 def add(command) -> None:
     """Add the options."""
     command.add_argument("--checkpoint", required=True, type=Path, metavar="FILE")
-    command.add_argument("--out", required=True, type=Path, metavar="FILE.safetensors")
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, metavar="FILE.safetensors")
+    what.add_argument("--onnx", type=Path, metavar="FILE.onnx", help="needs the extra [onnx]")
     options.add_overwrite(command)
 
 
 def run(given) -> None:
     """Write the file."""
-    options.check_results([given.out], given.overwrite)
-    weights.export(given.checkpoint, given.out)
-    print(f"{given.out}: {given.out.stat().st_size / 1e6:.1f} MB")
+    option, path = ("--onnx", given.onnx) if given.onnx else ("--out", given.out)
+    options.check_results([path], given.overwrite, option)
+    # Imported here: what it needs of torch takes seconds.
+    from pconv_core.files import onnx
+
+    (onnx.write if given.onnx else weights.export)(given.checkpoint, path)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

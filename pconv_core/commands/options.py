@@ -28,18 +28,18 @@ def add(command: ArgumentParser) -> None:
 
 def add_overwrite(command: ArgumentParser) -> None:
     """Add --overwrite."""
-    replaces = "replace what --out names, if it is there (default: refuse)"
+    replaces = "replace the result, if it is there (default: refuse)"
     command.add_argument("--overwrite", action="store_true", help=replaces)
 
 
-def check_results(paths: list[Path], overwrite: bool) -> None:
+def check_results(paths: list[Path], overwrite: bool, option: str = "--out") -> None:
     """Raise ValueError, before any work, if results cannot be written or would replace a file."""
     there = [path for path in paths if os.path.lexists(path)]
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise ValueError(f"--out: {there[0]}{more} is there already; --overwrite replaces it")
+        raise ValueError(f"{option}: {there[0]}{more} is there already; --overwrite replaces it")
     for path in paths:
-        check_place("--out", path)
+        check_place(option, path)
 
 
 def check_place(option: str, path: Path) -> None:
