@@ -68,7 +68,7 @@ $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.p
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py files/foreign.py)
-$(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py shipped/pconv88.safetensors)
+$(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/pconv64.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 
 # What a chapter reads of another: weights, logs or tables.
@@ -114,10 +114,14 @@ report: all  ## join the chapters of PROFILE into results/NAME/report.html, one 
 	@$(WORKER) report $(SETTINGS)
 
 # What `make test` does in small: kills, malformed files (2,000 for each command, single or in
-# folders), a large folder, a long training, a large photograph.
+# folders), a large folder, a long training, a large photograph.  And chapter 9's canvas in a
+# browser, where CHROMIUM and two extras are there:
+# .venv/bin/python -m pip install -c constraints.txt -e '.[paint,browser]'.
+CHROMIUM ?= chromium
 stress: $(READY)  ## the long tests in full: 20 kills, 4,000 malformed files, 200,000 photographs
-	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 $(BIN)/python -m pytest \
-	    tests/test_resume.py tests/test_fuzz.py tests/test_listing.py tests/test_memory.py
+	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 \
+	    PCONV_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest tests/test_resume.py tests/test_fuzz.py \
+	    tests/test_listing.py tests/test_memory.py tests/test_paint_browser.py
 
 bench: | $(READY)  ## measure this machine, 20 minutes: results/bench
 	@$(BIN)/python -m pconv_core bench
