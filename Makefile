@@ -67,7 +67,7 @@ $(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py 
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
-$(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py files/foreign.py)
+$(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/paired.py study/thin_effect.py files/foreign.py)
 $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/pconv64.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 
@@ -81,7 +81,7 @@ $(DONE)/08_deviations.ipynb: $(DONE)/06_loss_curves.ipynb $(DONE)/07_psnr_table.
 $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 # What a chapter reads of committed runs.
 $(DONE)/03_pretrain_stage2.ipynb: $(wildcard results/reference/style/tables/*.csv)
-$(DONE)/08_deviations.ipynb: $(wildcard results/reference/deviations/*/* results/reference/photographs/*/*.csv)
+$(DONE)/08_deviations.ipynb: $(wildcard results/reference/deviations/*/* results/reference/thin/tables/*.csv results/reference/photographs/*/*.csv)
 $(DONE)/10_benchmarks.ipynb: $(wildcard results/reference/bench/*.csv results/reference/bench/steps/*.csv)
 
 notebooks: | $(READY)  ## promote RUNS and a new run of the demo to results/reference, notebooks/, README
