@@ -393,7 +393,7 @@ def thin_effect(effect: pd.DataFrame, classical: pd.DataFrame) -> Figure:
             places = np.arange(len(shown)) + (k - (len(ways) - 1) / 2) * 0.14
             look = {"fmt": "osv^D"[k], "color": colour, "capsize": 3}
             axis.errorbar(places, rows["difference"], yerr=reach, label=way, **look)
-        for marker, row in zip("x+", classical.set_index("model").iterrows(), strict=False):
+        for marker, row in zip("x+*", classical.set_index("model").iterrows(), strict=False):
             gaps = [row[1][name] - faithful[name] for name in shown]
             places = np.arange(len(shown)) + 0.4
             axis.plot(places, gaps, marker, color="black", markersize=8, label=row[0])

@@ -73,7 +73,7 @@ def run(profile: Profile, results: Path, seeds: int = RANDOM_SEEDS) -> pd.DataFr
     )
     classical = [
         {"model": name, **measure(first, evaluation.BASELINES[name]).mean().to_dict()}
-        for name in ("Telea", "Navier-Stokes")
+        for name in ("Telea", "Navier-Stokes", "continuation")
     ]
     first.save_table(pd.DataFrame(classical), "08_thin_classical", trained=False)
     return first.save_table(found, "08_thin_effect", trained=False)
