@@ -76,8 +76,6 @@ def run(given) -> int:
 
 def _run(given) -> None:
     profile = load_profile(given.profile)
-    if given.features not in (None, "random") and given.feature_width is None:
-        given.feature_width = 1.0  # that of trained features, whatever the profile's
     for name, value in profile.settings().items():
         if getattr(given, name, value) is None:
             setattr(given, name, value)
