@@ -113,12 +113,12 @@ shipped: | $(READY)  ## measure the shipped weights, half an hour; TEST=DIR of p
 report: all  ## join the chapters of PROFILE into results/NAME/report.html, one page without network
 	@$(WORKER) report $(SETTINGS)
 
-# What `make test` does in small: kills, malformed files (2,000 for each command, single or in
-# folders), a large folder, a long training, a large photograph.  And chapter 9's canvas in a
-# browser, where CHROMIUM and two extras are there:
+# What `make test` does in small: kills, SIGTERM and Ctrl-C to groups of processes, malformed files
+# (2,000 for each command, single or in folders), a large folder, a long training, a large
+# photograph.  And chapter 9's canvas in a browser, where CHROMIUM and two extras are there:
 # .venv/bin/python -m pip install -c constraints.txt -e '.[paint,browser]'.
 CHROMIUM ?= chromium
-stress: $(READY)  ## the long tests in full: 20 kills, 4,000 malformed files, 200,000 photographs
+stress: $(READY)  ## the long tests in full: 20 kills, 40 notices, 4,000 malformed files, 200,000 photographs
 	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 \
 	    PCONV_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest tests/test_resume.py tests/test_fuzz.py \
 	    tests/test_listing.py tests/test_memory.py tests/test_paint_browser.py

@@ -1,6 +1,7 @@
 """The training loop: steps, record, resume."""
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -300,12 +301,16 @@ def _notices() -> Iterator[Callable[[], int]]:
         if number == signal.SIGINT in came and distributed.processes() == 1:
             raise KeyboardInterrupt
         came.add(number)
+        if number == signal.SIGINT and distributed.rank() == 0:
+            # Not by print, which this may have interrupted.
+            os.write(2, b"\ninterrupted: ends after this step; once more, and it ends at once\n")
 
     before = {}
     if threading.current_thread() is threading.main_thread():
         both = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.getsignal(number) for number in both}
-    caught = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    # None was set by another library, which Python could not put back.
+    caught = [n for n, handler in before.items() if handler not in (None, signal.SIG_IGN)]
     try:
         for number in caught:
             signal.signal(number, note)

@@ -60,6 +60,8 @@ def test_a_set_that_cannot_be_leaves_nothing(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"mine.txt is a file; masks should go into a new folder"):
+        sets.write(sets.uniform_set(1, 48, (0.1, 0.2), True, 0, "strokes"), tmp_path / "mine.txt")
     with pytest.raises(ValueError, match="not empty; masks should go into a new folder"):
         sets.write(sets.uniform_set(1, 48, (0.1, 0.2), True, 0, "strokes"), tmp_path)
     assert files(tmp_path) == {"mine.txt": b"mine"}

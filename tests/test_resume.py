@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from pconv_core.__main__ import main
+from pconv_core.commands import train
 
 # How often a run is killed; `make stress` sets 20.
 KILLS = int(os.environ.get("PCONV_KILLS", "3"))
@@ -212,6 +213,34 @@ def test_nothing_is_overwritten_without_resume(tmp_path, capsys):
     without = [a for a in arguments(tmp_path) if a != "--resume"]
     assert main(without) == 2
     assert "net.pt exists; --resume goes on with it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--features", "nope"], "no VGG-16 state dict at nope"),
+        (["--from", "nope"], "no checkpoint at nope"),
+        (["--images", "FILE"], "FILE is a file; it should be a folder of photographs"),
+        (["--masks", "FILE"], "FILE is a file; it should be a folder of photographs"),
+        (["--from", "FILE"], "it holds no weights, or more than weights"),
+        (["--checkpoint", "FILE/net.pt"], "--checkpoint: FILE is a file; it should be a folder"),
+        (["--checkpoint", "."], "--checkpoint: . is a folder; it should be a file"),
+        (["--record", "/proc/none/r.csv"], "--record: cannot write into /proc"),
+        (["--preview", "FILE/p.png"], "--preview: FILE is a file; it should be a folder"),
+    ],
+)
+def test_bad_paths_are_one_line_before_the_first_step(tmp_path, capsys, monkeypatch, more, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "train", None)  # calling it would be a TypeError
+    (tmp_path / "FILE").write_text("x")
+    named = ["--images", "embedded", "--checkpoint", "net.pt", "--steps", "1"]
+    assert main(["train", *named, *more]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert "torch.load" not in error
+    assert [p.name for p in tmp_path.iterdir()] == ["FILE"]
 
 
 def test_a_loss_that_is_no_number_names_step_samples_and_checkpoint(tmp_path, capsys):

@@ -13,7 +13,6 @@ import numpy as np
 from PIL import ImageColor
 from tqdm import tqdm
 
-from pconv_core import inpainting
 from pconv_core.commands import options
 from pconv_core.files import formats, listing, pictures
 
@@ -113,6 +112,9 @@ def _jobs(given) -> list[tuple[Path, Path]]:
 
 
 def _repair(net, given, image: Path, mask: Path | None, out: Path) -> None:
+    # Imported here: --help should not wait for torch.
+    from pconv_core import inpainting
+
     picture = pictures.read(image)
     hole = _implied(picture, given) if mask is None else _marked(picture, mask, given.mask_hole)
     if hole.all():

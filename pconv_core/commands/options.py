@@ -4,19 +4,19 @@ import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
 
-import torch
+from pconv_core.files.packaged import SHIPPED
 
-from pconv_core import hardware
-from pconv_core.files import weights
-from pconv_core.models import InpaintingNet
+if TYPE_CHECKING:
+    from pconv_core.models import InpaintingNet
 
 
 def add(command: ArgumentParser) -> None:
     """Add --checkpoint and --mask-hole."""
     command.add_argument(
         "--checkpoint",
-        default=weights.SHIPPED,
+        default=SHIPPED,
         type=Path,
         metavar="FILE",
         help="trained weights: of this project, of P-Conv, or in the common public layout "
@@ -64,7 +64,13 @@ def check(given: Namespace, **least: float) -> None:
             raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it should be {right}")
 
 
-def network(given: Namespace) -> InpaintingNet:
+def network(given: Namespace) -> "InpaintingNet":
     """Make the network of --checkpoint, ready to fill holes on the device that there is."""
+    # Imported here: --help should not wait for torch.
+    import torch
+
+    from pconv_core import hardware
+    from pconv_core.files import weights
+
     net = weights.load_network(given.checkpoint).folded()
     return net.to(hardware.device(), memory_format=torch.channels_last)

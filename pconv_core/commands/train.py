@@ -80,6 +80,7 @@ def _run(given) -> None:
         if getattr(given, name, value) is None:
             setattr(given, name, value)
     _check(given)
+    start = None if given.start is None else checkpoints.read(given.start)
     photos = data.open_photos(given.images, "train")
     samples = data.Samples(
         photos,
@@ -99,8 +100,8 @@ def _run(given) -> None:
         steps = _steps(given, len(photos) / distributed.processes())
         schedule = given.learning_rate, given.lambda_style, given.freeze_encoder_bn
         net = build_model(given.model, given.size, given.base_channels, given.seed)
-        if given.start is not None:
-            checkpoints.load_into(net, checkpoints.read(given.start), given.start)
+        if start is not None:
+            checkpoints.load_into(net, start, given.start)
         settings = {name: getattr(given, name) for name in _DECIDING}
         settings["precision"] = hardware.precision(given.precision, device)
         settings |= {"processes": distributed.processes(), "from": str(given.start or "")}

@@ -1,10 +1,13 @@
-"""Trained weights that installed packages carry; no package that holds them is imported."""
+"""Trained weights that installed packages carry, ours first; no package is imported for them."""
 
 import hashlib
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import NamedTuple
+
+# What comes with the project; its model card lies beside it.
+SHIPPED = Path(__file__).parents[1] / "shipped" / "pconv88.safetensors"
 
 
 class Packaged(NamedTuple):

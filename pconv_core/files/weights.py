@@ -5,14 +5,13 @@ from pathlib import Path
 
 import torch
 
-from pconv_core.files import checkpoints, foreign
+from pconv_core.files import checkpoints, foreign, packaged
 from pconv_core.files.checkpoints import read_tensors
 from pconv_core.files.writing import whole
 from pconv_core.models import InpaintingNet, build_model
 
 SUFFIX = ".safetensors"
-# What comes with the project; its model card lies beside it.
-SHIPPED = Path(__file__).parents[1] / "shipped" / "pconv88.safetensors"
+SHIPPED = packaged.SHIPPED
 
 
 def load_network(path: Path) -> InpaintingNet:

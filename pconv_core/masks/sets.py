@@ -72,7 +72,9 @@ def write(entries: list[MaskFile], out: str | Path, processes: int | None = None
         If `out` holds something already, or a mask of the list cannot be.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.is_file():
+        raise ValueError(f"{out} is a file; masks should go into a new folder")
+    if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} exists and is not empty; masks should go into a new folder")
     if not entries:
         raise ValueError("the set has 0 masks; it should have at least 1")
