@@ -2,8 +2,9 @@
 
 Every photograph is measured with the mask that bears its name, whatever their endings, in a
 subfolder of the same name if the photograph is in one.  What has no mask, or cannot be used, is
-left out, named and counted; the exit code is 2 then.  Beside FILE.csv, a row a photograph, goes
-FILE_means.csv: the means by bin of hole ratio and over all, and of how many photographs.
+left out, named and counted; the exit code is 2 then.  Holes wider than those of training are filled
+coarse to fine, as `inpaint` does.  Beside FILE.csv, a row a photograph, goes FILE_means.csv: the
+means by bin of hole ratio and over all, and of how many photographs.
 """
 
 import sys
@@ -22,7 +23,8 @@ from pconv_core.files import listing, pictures
 from pconv_core.files.writing import whole
 from pconv_core.masks import BINS
 
-_COLUMNS = """Columns.  picture, mask: the files.  hole_ratio: the bin, lo-hi.  ratio: the share of
+_COLUMNS = """Columns.  picture, mask: the files.  halvings: how often the photograph was halved to
+fill a wide hole coarse to fine; 0 is one pass.  hole_ratio: the bin, lo-hi.  ratio: the share of
 hole pixels.  psnr in dB, at most 100; ssim; l1, the mean difference in percent of the range: of
 I_comp, whose known pixels are the photograph's.  lite0: the distance of I_comp from the photograph
 by unit-normalised features of EfficientNet-Lite0, without calibration; lower is better.
@@ -121,7 +123,7 @@ def _measure(net, given, path: Path, mask: Path) -> dict:
     hole = _fitted(hole.astype(np.uint8), shape, mask, given.enlarge) > 0
     if hole.all() or not hole.any():
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
-    out = inpainting.fill(net, truth, hole)
+    out = inpainting.coarse_to_fine(net, truth, hole)
     inpainting.check_numbers(out, given.checkpoint, path)
     comp = np.where(hole[..., None], out, truth)
     comps, truths = (torch.from_numpy(a.transpose(2, 0, 1))[None] for a in (comp, truth))
@@ -130,6 +132,7 @@ def _measure(net, given, path: Path, mask: Path) -> dict:
     return {
         "picture": path.relative_to(given.images).as_posix(),
         "mask": mask.relative_to(given.masks).as_posix(),
+        "halvings": inpainting.halvings(net, hole),
         "hole_ratio": next((f"{lo}-{hi}" for lo, hi in BINS if lo < ratio <= hi), "other"),
         "ratio": ratio,
         **evaluation.picture_row(out, comp, truth, hole, distance),

@@ -1,8 +1,9 @@
 """Fill the holes of a photograph, or of a folder of them.
 
-Holes are filled at the photograph's own size.  Known pixels come back bit for bit, with the
-orientation and the colour profile of the file.  Without a mask the hole is what is transparent,
-wholly or in part.
+Holes are filled at the photograph's own size; where they are deeper than those of training, a
+smaller copy is filled first, and the middle of the hole taken from there.  Known pixels come back
+bit for bit, with the orientation and the colour profile of the file.  Without a mask the hole is
+what is transparent, wholly or in part.
 """
 
 import sys

@@ -68,7 +68,8 @@ def run(net, kinds: Sequence[str] = CASES, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame
         A row a picture: case, picture, size, hole_size, hole_pixels, psnr and telea, both in dB
-        over the hole, and grey, the hole's pixels that were left at the ImageNet mean.
+        over the hole, and grey, the hole's pixels that were left at the ImageNet mean; see
+        `grey_pixels`.
     """
     rows = []
     for case in tqdm(cases(kinds, seed), desc="repair", unit="picture", leave=False):
@@ -83,7 +84,7 @@ def run(net, kinds: Sequence[str] = CASES, seed: int = 0) -> pd.DataFrame:
                 "hole_pixels": len(found),
                 "psnr": _psnr(found, case),
                 "telea": _psnr(telea[case.hole], case),
-                "grey": int((np.abs(found - IMAGENET_MEAN) < _GREY).all(axis=1).sum()),
+                "grey": grey_pixels(filled, case.hole),
             }
         )
     return pd.DataFrame(rows)
@@ -94,6 +95,16 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(reached=table["psnr"] >= table["telea"], pictures=1)
     how = {"pictures": "sum", "psnr": "mean", "telea": "mean", "reached": "sum", "grey": "sum"}
     return table.groupby(["case", "hole_size"], sort=False).agg(how).reset_index()
+
+
+def grey_pixels(filled: np.ndarray, hole: np.ndarray) -> int:
+    """Count the hole's pixels of the ImageNet mean's colour, with all their neighbours in it.
+
+    That is what a network leaves where it reaches nothing known.  A single pixel of that colour may
+    lie on the way from one colour to another.
+    """
+    grey = hole & (np.abs(filled - IMAGENET_MEAN) < _GREY).all(axis=2)
+    return int(cv2.erode(grey.astype(np.uint8), np.ones((3, 3), np.uint8)).sum())
 
 
 def _psnr(found: np.ndarray, case: Case) -> float:
