@@ -1,10 +1,10 @@
 """The weights that come with the project, and what their model card says of them."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -12,11 +12,10 @@ from safetensors import safe_open
 from pconv_core import data, evaluation
 from pconv_core.__main__ import main
 from pconv_core.files import weights
-from pconv_core.models import PConvUNet
+from pconv_core.models import ResidualUNet
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-CLASSICAL = ("Telea", "Navier-Stokes", "biharmonic")
 CARD = weights.SHIPPED.with_name("README.md").read_text()
 
 
@@ -27,7 +26,7 @@ def test_they_are_small_halves_and_nothing_else():
         assert len(file.metadata()) == 1
     assert kinds <= {torch.float16, torch.int64}
     net = weights.load_network(weights.SHIPPED)
-    assert type(net) is PConvUNet
+    assert type(net) is ResidualUNet
     count = sum(p.numel() for p in net.parameters())
     assert f"{count:,} parameters" in CARD
 
@@ -56,26 +55,54 @@ def test_they_beat_the_mean_fill_on_photographs_never_seen():
     assert (ours["psnr"] - mean["psnr"]).mean() > 3
 
 
+def table(name):
+    return pd.read_csv(REFERENCE / "shipped" / "tables" / f"{name}.csv")
+
+
+def rows_of_card(heading):
+    """The table below a heading of the card: first cell -> the others."""
+    part = CARD.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("|")]
+    return {first.strip(): [cell.strip() for cell in others] for first, *others in lines[2:]}
+
+
 def test_the_card_tells_what_the_tables_hold():
-    table = pd.read_csv(REFERENCE / "photographs/tables/09_shipped.csv").set_index("model")
-    rows = dict(re.findall(r"^\| ([\w -]+?) \| ([\d.]+) \|", CARD, flags=re.MULTILINE))
-    assert rows.keys() == set(table.index)
-    for name, psnr in rows.items():
-        assert psnr == f"{table.loc[name, 'psnr']:.2f}"
-    demo = pd.read_csv(REFERENCE / "demo/tables/09_shipped.csv").set_index("model")["psnr"]
-    assert f"reaches {demo['shipped weights']:.2f} dB, Telea {demo['Telea']:.2f} dB" in CARD
-    ours, *others = (f"{table.loc[name, 'ssim']:.3f}" for name in ("shipped weights", *CLASSICAL))
-    assert f"({ours}; {min(others)} to {max(others)})" in CARD
+    bins = table("bins")
+    means = (
+        bins[bins["hole_ratio"] != "0.5-0.6"].groupby(["model", "size"])[["psnr", "lite0"]].mean()
+    )
+    for model, cells in rows_of_card("By hole ratio").items():
+        found = [f"{means.loc[(model, size), 'psnr']:.2f}" for size in (128, 256, 512)]
+        found += [f"{means.loc[(model, size), 'lite0']:.3f}" for size in (128, 256, 512)]
+        assert cells == found
+    repairs = table("repair_cases").groupby(["case", "hole_size"])[["psnr", "telea"]].mean()
+    names = {"lines": "lines", "squares": "squares", "plain": "plain surface, square"}
+    found = {
+        f"{names[case]} of {size}": (ours, telea)
+        for (case, size), (ours, telea) in zip(repairs.index, repairs.to_numpy(), strict=True)
+    }
+    card = rows_of_card("Thin lines, large squares")
+    assert card.keys() == found.keys()
+    for name, cells in card.items():
+        assert cells == [f"{value:.2f}" for value in found[name]]
 
 
-def test_they_pass_the_classical_methods_on_photographs_never_seen():
-    folder = REFERENCE / "photographs/tables"
-    psnr = pd.read_csv(folder / "09_shipped.csv").set_index("model")["psnr"]
-    assert psnr.idxmax() == "shipped weights"
-    gaps = pd.read_csv(folder / "09_shipped_differences.csv")
-    gaps["other"] = gaps["difference"].str.partition(" - ")[2]
-    low = gaps.pivot(index="other", columns="hole_ratio", values="low")
-    assert (low.loc[["Telea", "Navier-Stokes"], "0.01-0.5"] > 0).all()
-    assert low.loc["biharmonic", "0.01-0.5"] < 0
-    assert (low[["0.2-0.3", "0.3-0.4", "0.4-0.5", "0.5-0.6"]] > 0).all(axis=None)
-    assert (gaps[gaps["hole_ratio"] == "0.01-0.1"].query("other != 'mean fill'")["high"] < 0).all()
+@pytest.mark.parametrize("case", ["lines", "squares", "plain"])
+def test_they_repair_lines_squares_and_plain_surfaces_better_than_telea(case):
+    rows = table("repair_cases").query("case == @case")
+    means = rows.groupby("hole_size")[["psnr", "telea"]].mean()
+    assert (means["psnr"] >= means["telea"]).all()
+    if case == "plain":
+        assert (rows["psnr"] >= 40).all()
+    if case == "squares":
+        assert (rows["grey"] == 0).all()
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_they_pass_the_classical_methods_in_every_bin_on_photographs_never_seen(size):
+    bins = (
+        table("bins").query("size == @size and border").set_index(["model", "hole_ratio"])["psnr"]
+    )
+    ours = bins["shipped weights"]
+    for other in ("Telea", "Navier-Stokes"):
+        assert (ours > bins[other].loc[ours.index]).all()
