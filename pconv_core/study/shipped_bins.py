@@ -17,7 +17,7 @@ from pconv_core.files.writing import whole
 from pconv_core.models import InpaintingNet
 
 # Pictures of each bin, with and without border, by the side of a picture in pixels.
-PICTURES = {128: 25, 256: 12, 512: 12}
+PICTURES = {128: 20, 256: 10, 512: 10}
 SPAN = (0.9, 1.0)  # nearly the largest square of a photograph
 SHIPPED = "shipped weights"
 ONE_PASS = "shipped weights, one pass"
