@@ -161,7 +161,7 @@ class PConvUNet(InpaintingNet):
     Notes
     -----
     `torch.export` leaves batch, height and width free.  With `torch.export.Dim` PyTorch wants sides
-    above 2**(levels - 1), since it takes a map of one pixel for a constant; with a `ShapesSpec` of
+    above 2**levels, since it takes a map of one pixel for a constant; with a `ShapesSpec` of
     its newer versions every side from 32 will do.
     """
 
