@@ -7,6 +7,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from pconv_core.evaluation import BASELINES
 from pconv_core.masks import BINS
 from pconv_core.study import STAGES, load_profile, mask_shapes, readme, style_effect
 from pconv_core.study.tables import published
@@ -62,7 +63,7 @@ def test_table_has_every_cell():
     cells = {(f"{lo}-{hi}", border) for lo, hi in BINS for border in (True, False)}
     for _, part in table.groupby("model"):
         assert set(zip(part["hole_ratio"], part["border"], strict=True)) == cells
-    assert table["model"].nunique() == 7
+    assert table["model"].nunique() == 3 + len(BASELINES)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_numbers_written_by_hand_stand_in_the_tables_they_speak_of():
     tables = [pd.read_csv(path)["psnr"] for path in REFERENCE.glob("*/tables/09_shipped.csv")]
     allowed = {f"{v:.2f}" for v in pd.concat([*tables, published()["psnr_db"]])}
     found = numbers_by_hand()
-    assert len(found) > 5
+    assert len(found) >= 5
     for name, printed in found:
         assert printed in allowed, f"{name}: {printed} stands in no table"
 
