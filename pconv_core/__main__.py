@@ -5,8 +5,6 @@ import ast
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -19,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit code, with one line on standard error if it fails."""
     try:
         given = _parse(sys.argv[1:] if arguments is None else arguments)
-        with _interruptible():
-            return given.run(given) or 0
+        return given.run(given) or 0
     except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -53,26 +50,26 @@ def _about(name: str) -> str:
 
 
 def _leave(*_) -> None:
-    """End at once: in the middle of an import a KeyboardInterrupt may be lost, or a traceback."""
+    """End at once, in one line."""
     os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt for a while, if it would else call `_leave`."""
-    if signal.getsignal(signal.SIGINT) is not _leave:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, _leave)
+def _interrupt(_number: int, frame) -> None:
+    """Raise KeyboardInterrupt, but not within an import, which may lose it or print a traceback."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _leave()
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    # Unless it is ignored, as of a process in the background; before and after the command's work.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Unless it is ignored, as of a process in the background.
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heard:
+        signal.signal(signal.SIGINT, _interrupt)
+    code = main()
+    if heard:
         signal.signal(signal.SIGINT, _leave)
-    sys.exit(main())
+    sys.exit(code)

@@ -69,6 +69,9 @@ class VGGFeatures(nn.Module):
 
     def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
         super().__init__()
+        # First of all: a file that is missing is the fault to name.
+        own = weights not in ("hed", "imagenet", "random")
+        state = _read_state(Path(weights)) if own else None
         if width != 1 and weights != "random":
             raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
         self.normalise = Normalise(hed.MEAN, hed.STD) if weights == "hed" else Normalise()
@@ -81,7 +84,7 @@ class VGGFeatures(nn.Module):
         elif weights == "hed":
             self._take_over(hed.convolutions(), hed.MEAN_ACTIVATIONS)
         else:
-            self._load(_imagenet_state() if weights == "imagenet" else _read_state(Path(weights)))
+            self._load(state if own else _imagenet_state())
         self.requires_grad_(False)
         self.eval()
 

@@ -1,4 +1,5 @@
 import os
+import pickle
 
 import pytest
 import torch
@@ -95,3 +96,12 @@ def test_weights_of_another_network_are_refused(tmp_path):
     save_weights(path, net(name="unet"), {})
     with pytest.raises(ValueError, match="belong to another network"):
         load_weights(path, net(), {})
+
+
+def test_a_file_that_is_no_checkpoint_brings_no_warning_of_torchs(tmp_path, recwarn):
+    """It warns of pickles of another protocol, and asks to file an issue."""
+    path = tmp_path / "old.pt"
+    path.write_bytes(pickle.dumps({"state": print}, protocol=4))
+    with pytest.raises(ValueError, match="it holds no weights, or more than weights"):
+        checkpoints.read_tensors(path)
+    assert not recwarn.list

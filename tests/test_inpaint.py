@@ -428,6 +428,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, tmp_path, capsys, 
 class Echo(torch.nn.Module):
     """Gives back each pixel as it is, hole or not: what windows make of it must be the same."""
 
+    trained_size = 1024  # no hole here is wide for it
+
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(()))

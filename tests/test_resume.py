@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pconv_core import training
 from pconv_core.__main__ import main
-from pconv_core.commands import train
 
 # How often a run is killed; `make stress` sets 20.
 KILLS = int(os.environ.get("PCONV_KILLS", "3"))
@@ -50,6 +51,34 @@ def start(folder, *more):
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
+def start_group(folder, *more):
+    """Start a training with loader processes as a group of processes of its own."""
+    command = [sys.executable, "-m", "pconv_core", *arguments(folder, "--workers", "2", *more)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def alive(group):
+    """Processes of a group that have not ended; one that nobody waits for stays a zombie, Z."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, number = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # ended in between
+            continue
+        if int(number) == group and state not in "ZX":
+            found.append(path.parent.name)
+    return found
+
+
+def nothing_is_left(group):
+    """Wait until no process of a group is there; loaders look for their parent every 5 s."""
+    for _ in range(1200):
+        if not alive(group):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"still there: {alive(group)}")
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -64,12 +93,13 @@ def test_killed_at_random_moments_it_ends_bit_identical(tmp_path, undisturbed):
     for number, moment in enumerate(moments):
         folder = tmp_path / str(number)
         folder.mkdir()
-        process = start(folder)
+        process = start_group(folder, "--workers", str(number % 3))
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        nothing_is_left(process.pid)
         process = start(folder)
         assert process.wait() == 0, process.stderr.read()
         assert result(folder) == expected
@@ -90,22 +120,6 @@ def test_sigterm_saves_first_and_has_its_own_exit_code(tmp_path, undisturbed):
     assert 5 <= torch.load(tmp_path / "net.pt", weights_only=True)["step"] < STEPS
     assert main(arguments(tmp_path)) == 0
     assert result(tmp_path)[2] == expected[2]
-
-
-def start_group(folder, *more):
-    """Start a training with loader processes as a group of processes of its own."""
-    command = [sys.executable, "-m", "pconv_core", *arguments(folder, "--workers", "2", *more)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-
-
-def nothing_is_left(group):
-    """Wait until no process of a group is there; loaders look for their parent every 5 s."""
-    while True:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -218,20 +232,22 @@ def test_nothing_is_overwritten_without_resume(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--features", "nope"], "no VGG-16 state dict at nope"),
+        (["--features", "nope", "--feature-width", "0.5"], "no VGG-16 state dict at nope"),
+        (["--model", "nope"], "model is 'nope'; it should be one of pconv, "),
         (["--from", "nope"], "no checkpoint at nope"),
         (["--images", "FILE"], "FILE is a file; it should be a folder of photographs"),
         (["--masks", "FILE"], "FILE is a file; it should be a folder of photographs"),
         (["--from", "FILE"], "it holds no weights, or more than weights"),
         (["--checkpoint", "FILE/net.pt"], "--checkpoint: FILE is a file; it should be a folder"),
         (["--checkpoint", "."], "--checkpoint: . is a folder; it should be a file"),
-        (["--record", "/proc/none/r.csv"], "--record: cannot write into /proc"),
+        (["--record", "/proc/none/r.csv"], "--record: cannot write /proc/none/r.csv ("),
+        (["--record", "r" * 250], "(File name too long)"),
         (["--preview", "FILE/p.png"], "--preview: FILE is a file; it should be a folder"),
     ],
 )
 def test_bad_paths_are_one_line_before_the_first_step(tmp_path, capsys, monkeypatch, more, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "train", None)  # calling it would be a TypeError
+    monkeypatch.setattr(training, "train", None)  # calling it would be a TypeError
     (tmp_path / "FILE").write_text("x")
     named = ["--images", "embedded", "--checkpoint", "net.pt", "--steps", "1"]
     assert main(["train", *named, *more]) == 2

@@ -7,12 +7,7 @@ steps/MACHINE.csv, the profile of a training step.
 
 from pathlib import Path
 
-import pandas as pd
-
-from pconv_core import hardware
-from pconv_core.bench import figures, table, time_shares
 from pconv_core.commands import options
-from pconv_core.files.figure import save
 from pconv_core.files.writing import whole
 
 
@@ -22,13 +17,20 @@ def add(command) -> None:
     option("--out", default="results/bench", metavar="DIR", type=Path)
     late = "what has not begun by then is listed as not measured (default 17)"
     option("--minutes", type=float, default=17, help=late)
-    option("--pairs", type=int, default=table.PAIRS, help="timings of each side")
+    option("--pairs", type=int, default=7, help="timings of each side (default 7)")
     some = "renew the rows whose benchmark begins so, or whose note: 'not measured'"
     option("--only", default="", metavar="NAME", help=some)
 
 
 def run(given) -> None:
     """Write the tables and the figure."""
+    # Imported here: --help should not wait for torch.
+    import pandas as pd
+
+    from pconv_core import hardware
+    from pconv_core.bench import figures, table, time_shares
+    from pconv_core.files.figure import save
+
     options.check(given, pairs=1)
     if not given.only:
         device = hardware.device()

@@ -10,18 +10,19 @@ means by bin of hole ratio and over all, and of how many photographs.
 import sys
 from itertools import cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pandas as pd
-import torch
 from tqdm import tqdm
 
-from pconv_core import evaluation, inpainting
 from pconv_core.commands import options
 from pconv_core.files import listing, pictures
 from pconv_core.files.writing import whole
 from pconv_core.masks import BINS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _COLUMNS = """Columns.  picture, mask: the files.  halvings: how often the photograph was halved to
 fill a wide hole coarse to fine; 0 is one pass.  hole_ratio: the bin, lo-hi.  ratio: the share of
@@ -60,6 +61,9 @@ def add(command) -> None:
 
 def run(given) -> None:
     """Write the tables."""
+    # Imported here: --help should not wait for it.
+    import pandas as pd
+
     options.check(given, size=32)
     if given.out.suffix.lower() != ".csv":
         raise ValueError(f"--out is {given.out}; it should end in .csv")
@@ -103,7 +107,7 @@ def _pairs(given, images: list[Path]) -> tuple[list[tuple[Path, Path]], list[str
     return pairs, left_out
 
 
-def _write(table: pd.DataFrame, out: Path, out_means: Path) -> None:
+def _write(table: "DataFrame", out: Path, out_means: Path) -> None:
     means = _means(table)
     for rows, path in ((table, out), (means, out_means)):
         with whole(path) as unfinished:
@@ -117,6 +121,10 @@ def _write(table: pd.DataFrame, out: Path, out_means: Path) -> None:
 
 
 def _measure(net, given, path: Path, mask: Path) -> dict:
+    import torch
+
+    from pconv_core import evaluation, inpainting
+
     hole = pictures.read_hole(mask, None, given.mask_hole)
     shape = (given.size, given.size) if given.size else hole.shape
     truth = _fitted(pictures.read(path).rgb(), shape, path, given.enlarge)
@@ -158,8 +166,10 @@ def _fitted(pixels: np.ndarray, shape: tuple[int, int], path: Path, enlarge: boo
     return cv2.resize(part, shape[::-1], interpolation=method)
 
 
-def _means(table: pd.DataFrame) -> pd.DataFrame:
+def _means(table: "DataFrame") -> "DataFrame":
     """Average over each bin of hole ratio, then over all; `pictures` says how many."""
+    import pandas as pd
+
     numbers = list(table.columns[table.columns.get_loc("ratio") :])
     groups = pd.concat([table, table.assign(hole_ratio="all")]).groupby("hole_ratio", sort=False)
     means = groups[numbers].mean()

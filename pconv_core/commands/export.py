@@ -9,7 +9,6 @@ ONNX, of free batch and size: inputs "image" (N, 3, H, W), RGB in [0, 1], and "m
 from pathlib import Path
 
 from pconv_core.commands import options
-from pconv_core.files import weights
 
 
 def add(command) -> None:
@@ -25,8 +24,8 @@ def run(given) -> None:
     """Write the file."""
     option, path = ("--onnx", given.onnx) if given.onnx else ("--out", given.out)
     options.check_results([path], given.overwrite, option)
-    # Imported here: what it needs of torch takes seconds.
-    from pconv_core.files import onnx
+    # Imported here: --help should not wait for torch, nor all that ONNX needs be there.
+    from pconv_core.files import onnx, weights
 
     (onnx.write if given.onnx else weights.export)(given.checkpoint, path)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

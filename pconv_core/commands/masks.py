@@ -6,7 +6,7 @@ White = known and black = hole; index.csv holds the exact hole ratio of each.
 from argparse import BooleanOptionalAction
 
 from pconv_core.commands import options
-from pconv_core.masks import KINDS, sets
+from pconv_core.masks import KINDS
 
 
 def add(command) -> None:
@@ -48,6 +48,9 @@ def add(command) -> None:
 
 def run(given) -> None:
     """Write the set."""
+    # Imported here: --help should not wait for pandas.
+    from pconv_core.masks import sets
+
     options.check(given, count=1)
     if given.test_set:
         if given.hole_ratio or given.border is not None:

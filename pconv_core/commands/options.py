@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from pconv_core.files.packaged import SHIPPED
@@ -50,9 +50,10 @@ def check_place(option: str, path: Path) -> None:
     if not nearest.is_dir():
         raise ValueError(f"{option}: {nearest} is a file; it should be a folder")
     try:
-        TemporaryFile(dir=nearest).close()
+        # Of the file's name, which may be too long.
+        NamedTemporaryFile(prefix=f".{path.name}.", dir=nearest).close()
     except OSError as error:
-        raise ValueError(f"{option}: cannot write into {nearest} ({error.strerror})") from None
+        raise ValueError(f"{option}: cannot write {path} ({error.strerror})") from None
 
 
 def check(given: Namespace, **least: float) -> None:

@@ -8,15 +8,8 @@ is among its options.  SIGTERM and Ctrl-C save first, when the step is done, and
 import sys
 from pathlib import Path
 
-from pconv_core import data, distributed, hardware
 from pconv_core.commands import options
-from pconv_core.files import checkpoints
-from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.masks import KINDS
-from pconv_core.models import MODELS, build_model
-from pconv_core.study.preview import Preview
-from pconv_core.study.profile import load_profile
-from pconv_core.training import PRECISION_CHOICES, Keeper, Preempted, Stage, Switches, train
 
 # What decides the weights, so that a run is not gone on with by mistake as another.
 _DECIDING = ("images", "masks", "model", "size", "base_channels", "batch_size", "learning_rate")
@@ -31,7 +24,9 @@ def add(command) -> None:
     option("--images", required=True, metavar="DIR", help=photographs)
     option("--masks", metavar="DIR", help="mask pictures, black = hole (default: drawn anew)")
     option("--mask-kind", choices=KINDS, help="of the masks that are drawn; see masks --help")
-    option("--model", choices=MODELS, default="pconv")
+    networks = "pconv, the paper's partial U-Net (default); partwise or residual, its departures; "
+    networks += "without masks conv, the same with plain convolutions, or unet, a traditional one"
+    option("--model", default="pconv", metavar="NAME", help=networks)
     option("--checkpoint", required=True, metavar="FILE", type=Path, help="where to save")
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")
     older = "go on with the checkpoint before the last, FILE.previous, if the last is damaged"
@@ -56,8 +51,8 @@ def add(command) -> None:
     preview = "a picture of five samples as the network fills them, renewed with the record"
     option("--preview", type=Path, metavar="FILE.png", help=preview)
     option("--checkpoint-every", type=int, metavar="STEPS", help="steps between two saves")
-    quick = "auto: bfloat16 where the processor or GPU has instructions for it"
-    option("--precision", choices=PRECISION_CHOICES, help=quick)
+    quick = "float32, bfloat16, or auto: bfloat16 where processor or GPU has instructions for it"
+    option("--precision", metavar="NAME", help=quick)
     option("--compile", action="store_true", help="torch.compile; needs a C++ compiler")
     option("--accumulate", type=int, default=1, help="do a batch in so many parts")
     option("--workers", type=int, default=1, help="loader processes (default 1)")
@@ -66,6 +61,9 @@ def add(command) -> None:
 
 def run(given) -> int:
     """Train, and save; returns the exit code."""
+    # Imported here: --help should not wait for torch.
+    from pconv_core.training import Preempted
+
     try:
         _run(given)
     except Preempted as notice:
@@ -75,6 +73,14 @@ def run(given) -> int:
 
 
 def _run(given) -> None:
+    from pconv_core import data, distributed, hardware
+    from pconv_core.files import checkpoints
+    from pconv_core.losses import InpaintingLoss, VGGFeatures
+    from pconv_core.models import build_model
+    from pconv_core.study.preview import Preview
+    from pconv_core.study.profile import load_profile
+    from pconv_core.training import Keeper, Stage, Switches, train
+
     profile = load_profile(given.profile)
     for name, value in profile.settings().items():
         if getattr(given, name, value) is None:

@@ -1,6 +1,7 @@
 """Files of weights, and of training that can go on: written whole or not at all, read unpickled."""
 
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -20,7 +21,9 @@ def read_tensors(path: Path) -> dict:
         If torch cannot read the file, or it holds something else; the message says why only.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old pickles, to be reported to torch
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError) as error:
         raise ValueError(str(error).partition("\n")[0].partition(". ")[0]) from None
     except Exception:  # torch.load has no common base for what a bad file can raise

@@ -109,7 +109,7 @@ def _pixel_limits(size, ratio, margin: int) -> tuple[int, int]:
         kind = "without" if margin else "with"
         raise ValueError(
             f"no {size[0]}x{size[1]} mask {kind} border has a hole ratio in ({lo:g}, {hi:g}]; "
-            f"it should allow a whole number of pixels, at most {room / pixels:.3f} of the image"
+            f"it should allow a whole number of pixels, 1 to {room} of {pixels}"
         )
     return fewest, most
 
