@@ -46,7 +46,7 @@ def check_place(option: str, path: Path) -> None:
     """Raise ValueError, before any work, if a file cannot be written there; leaves nothing."""
     if path.is_dir():
         raise ValueError(f"{option}: {path} is a folder; it should be a file")
-    nearest = next(f for f in path.absolute().parents if f.exists())
+    nearest = next(folder for folder in path.parents if folder.exists())
     if not nearest.is_dir():
         raise ValueError(f"{option}: {nearest} is a file; it should be a folder")
     try:
