@@ -1,6 +1,11 @@
-"""What all tests share: none has a time limit, which a busy machine would break."""
+"""What all tests share: no time limit, which a busy machine would break, and Ctrl-C as usual."""
+
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("no time limit", deadline=None)
 settings.load_profile("no time limit")
+
+# A shell ignores SIGINT for what it starts in the background, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
