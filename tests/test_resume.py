@@ -151,8 +151,9 @@ def test_groups_that_get_a_notice_at_random_moments_end_bit_identical(
     tmp_path, undisturbed, notice
 ):
     expected, seconds = undisturbed
-    # Before its work SIGTERM ends it at once; after it, it is done.
-    codes = {signal.SIGTERM: (0, PREEMPTED, -signal.SIGTERM), signal.SIGINT: (0, INTERRUPTED)}
+    # Before its work a notice may end it at once; after it, it is done.
+    saved = {signal.SIGTERM: PREEMPTED, signal.SIGINT: INTERRUPTED}
+    codes = {number: (0, code, -number) for number, code in saved.items()}
     for number, moment in enumerate(np.random.default_rng(notice).uniform(0.2, 1.0, KILLS)):
         folder = tmp_path / str(number)
         folder.mkdir()
