@@ -60,10 +60,11 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
             training.py evaluation.py inpainting.py files/__init__.py files/checkpoints.py files/drawn.py files/figure.py \
             files/formats.py files/hed.py files/listing.py files/lite0.py files/packaged.py files/pictures.py \
             files/writing.py masks/__init__.py masks/growth.py masks/irregular.py masks/lama.py \
-            masks/occlusion.py masks/scenes.py masks/seeding.py masks/strokes.py masks/thin.py \
+            masks/occlusion.py masks/scenes.py masks/seeding.py masks/shape.py masks/strokes.py \
+            masks/thin.py \
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
-$(DONE)/01_mask_generation.ipynb: $(call IN,masks/shape.py study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
+$(DONE)/01_mask_generation.ipynb: $(call IN,study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
@@ -103,7 +104,7 @@ style: | $(READY)  ## style weight 120 against 1 over random seeds, hours; PRETR
 	@$(BIN)/python -m pconv_core.study.style_effect $(SETTINGS)
 
 thin: PROFILE = thin
-thin: | $(READY)  ## what helps on thin holes, over random seeds, hours; PRETRAIN=DIR TEST=DIR: results/thin
+thin: | $(READY)  ## what changes on thin holes, three random seeds, an hour; PRETRAIN=DIR TEST=DIR: results/thin
 	@$(BIN)/python -m pconv_core.study.thin_effect $(SETTINGS)
 
 shipped: | $(READY)  ## measure the shipped weights, half an hour; TEST=DIR of photographs: results/shipped

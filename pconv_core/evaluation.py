@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 
 from pconv_core import inpainting
 from pconv_core.files import lite0
+from pconv_core.masks.shape import depth
 from pconv_core.models import InpaintingNet, check_pair, composite, continuation
 
 __all__ = [
@@ -74,7 +75,7 @@ def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
     return composite(mean.expand_as(images), images, masks)
 
 
-def smooth(images: Tensor, masks: Tensor) -> Tensor:
+def continuation_fill(images: Tensor, masks: Tensor) -> Tensor:
     """Fill as `models.continuation`, down to one pixel: what `ResidualUNet` adds to."""
     levels = math.ceil(math.log2(min(images.shape[-2:])))
     return continuation(images, masks, levels).clamp(0, 1)
@@ -122,7 +123,7 @@ BASELINES: dict[str, Fill] = {
     "Navier-Stokes": navier_stokes,
     "Telea": telea,
     "biharmonic": biharmonic,
-    "continuation": smooth,
+    "continuation": continuation_fill,
 }
 
 
@@ -161,20 +162,21 @@ def metrics(
         use_sample_covariance=False,
         full=True,
     )
-    found = {"psnr": _psnr(result, truth), "ssim": ssim, "l1": _l1(result, truth)}
+    found = {"psnr": psnr(result, truth), "ssim": ssim, "l1": _l1(result, truth)}
     if hole is None:
         return found
     if not hole.any():
         raise ValueError("the hole has no pixel; it should have at least one")
     return {
         **found,
-        "psnr_hole": _psnr(result[hole], truth[hole]),
+        "psnr_hole": psnr(result[hole], truth[hole]),
         "ssim_hole": float(ssim_map[hole].mean(dtype=np.float64)),
         "l1_hole": _l1(result[hole], truth[hole]),
     }
 
 
-def _psnr(result: np.ndarray, truth: np.ndarray) -> float:
+def psnr(result: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR in dB of values in [0, 1], at most `MAX_PSNR`."""
     with np.errstate(divide="ignore"):
         return min(MAX_PSNR, peak_signal_noise_ratio(truth, result, data_range=1.0))
 
@@ -347,10 +349,7 @@ def by_distance(fills: dict[str, Fill], crops: Iterator[tuple]) -> pd.DataFrame:
 
 def _powers(hole: np.ndarray) -> np.ndarray:
     """The k of each pixel of a hole 2^(k-1) to 2^k pixels from known ones, -1 where known."""
-    if hole.all():
-        raise ValueError("the picture is hole all over; some of it should be known")
-    distance = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.where(hole, np.ceil(np.log2(np.maximum(distance, 1))), -1).astype(int)
+    return np.where(hole, np.ceil(np.log2(np.maximum(depth(hole), 1))), -1).astype(int)
 
 
 def _span(power: int) -> str:

@@ -141,6 +141,13 @@ def test_pairs_are_never_guessed(given, capsys):
     assert not (folder / "out.csv").exists()
 
 
+def test_masks_among_the_photographs_are_no_photographs(given):
+    folder, *_ = given
+    (folder / "masks").rename(folder / "images" / "masks")
+    assert run(folder, "--masks", str(folder / "images" / "masks")) == 0
+    assert pd.read_csv(folder / "out.csv")["picture"].tolist() == ["0.png", "1.png", "2.png"]
+
+
 def test_a_mask_is_found_by_name_whatever_order_and_ending(given):
     folder, *_ = given
     assert run(folder) == 0

@@ -52,6 +52,15 @@ def test_avif(tmp_path, orientation, channels):
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_whose_first_brand_is_of_structure_only(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.avif", quality=95)
+    data = bytearray((tmp_path / "a.avif").read_bytes())
+    data[8:12] = b"mif1"
+    (tmp_path / "a.avif").write_bytes(data)
+    assert near(pictures.read(tmp_path / "a.avif").pixels, scene())
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 def test_avif_in_a_folder_of_pictures_and_of_masks(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "masks").mkdir()

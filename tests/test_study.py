@@ -166,6 +166,9 @@ def test_compare_is_exact_where_no_tolerance_is_given():
     known = pd.DataFrame({"model": ["Telea", "b"], "psnr": [1.0, 2.0]})
     assert "not trained" in compare("t", known.assign(psnr=[1.05, 2.0]), known, {"psnr": 0.1})
     assert "agree" in compare("t", known.assign(psnr=[1.0, 2.05]), known, {"psnr": 0.1})
+    shipped = pd.DataFrame({"model": ["shipped weights, one pass", "b"], "psnr": [1.0, 2.0]})
+    for ours, said in ((1.02, "agree"), (1.05, "of the shipped weights")):
+        assert said in compare("t", shipped.assign(psnr=[ours, 2.05]), shipped, {"psnr": 0.1})
     assert "DIFFERS by nan" in compare("t", old.assign(psnr=[1.0, None]), old, {"psnr": 0.1})
 
 

@@ -69,7 +69,7 @@ def run(given) -> None:
         raise ValueError(f"--out is {given.out}; it should end in .csv")
     out_means = given.out.with_name(f"{given.out.stem}_means{given.out.suffix}")
     options.check_results([given.out, out_means], given.overwrite)
-    images = listing.pictures(given.images)
+    images = [p for p in listing.pictures(given.images) if not _is_below(p, given)]
     pairs, left_out = _pairs(given, images)
     net = options.network(given)
     rows = []
@@ -85,6 +85,11 @@ def run(given) -> None:
         _write(pd.DataFrame(rows), given.out, out_means)
     if left_out:
         raise ValueError(f"{len(left_out)} of {len(images)} pictures were left out, see above")
+
+
+def _is_below(path: Path, given) -> bool:
+    """Whether a picture is one of the masks, whose folder may lie among the photographs."""
+    return given.masks != given.images and path.is_relative_to(given.masks)
 
 
 def _pairs(given, images: list[Path]) -> tuple[list[tuple[Path, Path]], list[str]]:

@@ -18,7 +18,7 @@ else:
     ENDINGS += " (or .heic, with the package pillow-heif)"
 # Formats that give back what they were given; JPEG would change known pixels.
 LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
 
 
 @contextmanager
@@ -48,9 +48,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 def _know_heic(file: BinaryIO) -> None:
     """Tell Pillow of HEIC if the file is one, whatever its ending."""
-    head = file.read(12)
+    # The box that begins the file: its length, "ftyp", the major brand, a version, further brands.
+    head = file.read(64)
     file.seek(0)
-    if head[4:8] != b"ftyp" or head[8:] not in _HEIC_BRANDS:
+    box = head[: int.from_bytes(head[:4])]
+    brands = {box[k : k + 4] for k in (8, *range(16, len(box), 4))}
+    if head[4:8] != b"ftyp" or not brands & _HEIC_BRANDS:
         return
     try:
         from pillow_heif import register_heif_opener

@@ -42,7 +42,8 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         "01_mask_generation": (
             "What are irregular masks, and how do partial convolutions close them?",
             f"{masks.sum():,} of {100 * len(masks):,} masks lie in the bin asked for; depth, "
-            f"contour, islands within {(shapes - 1).abs().max(axis=None):.0%} of the paper's",
+            "contour, islands of occlusions and strokes within "
+            f"{(shapes - 1).abs().max(axis=None):.0%} of the paper's",
         ),
         "02_pretrain_stage1": (
             "What is learned with little style loss?",

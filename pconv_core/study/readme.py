@@ -98,7 +98,8 @@ def _demo(tables: Path) -> str:
         rows.append([row.model, *numbers, *_lite0(row), f"{row.psnr_out:.2f}", _features(row)])
     notes = (
         "VGG-16 hed: that of ImageNet, slightly fine-tuned to find edges. The Lite0 distance "
-        "compares features of EfficientNet-Lite0, which has no part in the loss."
+        "compares features of EfficientNet-Lite0, which has no part in the loss. "
+        "The continuation is this project's own: smooth, coarse to fine, without learning."
     )
     return _table([*heads, "perceptual features"], rows) + "\n\n" + textwrap.fill(notes, 100)
 

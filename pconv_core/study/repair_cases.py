@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from skimage.metrics import peak_signal_noise_ratio
 from tqdm import tqdm
 
 from pconv_core import data, evaluation, inpainting
@@ -77,13 +76,13 @@ def run(net, kinds: Sequence[str] = CASES, seed: int = 0) -> pd.DataFrame:
         image = torch.from_numpy(case.rgb.transpose(2, 0, 1))[None]
         mask = torch.from_numpy(~case.hole).float()[None, None]
         telea = evaluation.telea(image, mask)[0].permute(1, 2, 0).numpy()
-        found = filled[case.hole]
+        found, truth = filled[case.hole], case.rgb[case.hole]
         rows.append(
             {
                 **{name: getattr(case, name) for name in Case._fields[:4]},
                 "hole_pixels": len(found),
-                "psnr": _psnr(found, case),
-                "telea": _psnr(telea[case.hole], case),
+                "psnr": evaluation.psnr(found, truth),
+                "telea": evaluation.psnr(telea[case.hole], truth),
                 "grey": grey_pixels(filled, case.hole),
             }
         )
@@ -105,10 +104,6 @@ def grey_pixels(filled: np.ndarray, hole: np.ndarray) -> int:
     """
     grey = hole & (np.abs(filled - IMAGENET_MEAN) < _GREY).all(axis=2)
     return int(cv2.erode(grey.astype(np.uint8), np.ones((3, 3), np.uint8)).sum())
-
-
-def _psnr(found: np.ndarray, case: Case) -> float:
-    return peak_signal_noise_ratio(case.rgb[case.hole], found, data_range=1.0)
 
 
 def _photograph(name: str, size: tuple[int, int]) -> np.ndarray:

@@ -15,12 +15,12 @@ from pconv_core import data, evaluation
 from pconv_core.files import weights
 from pconv_core.files.writing import whole
 from pconv_core.models import InpaintingNet
+from pconv_core.study.tables import SHIPPED
 
 # Pictures of each bin, with and without border, by the side of a picture in pixels.
 PICTURES = {128: 20, 256: 10, 512: 10}
 SPAN = (0.9, 1.0)  # nearly the largest square of a photograph
-SHIPPED = "shipped weights"
-ONE_PASS = "shipped weights, one pass"
+ONE_PASS = f"{SHIPPED}, one pass"
 # A picture of 512 pixels takes the biharmonic equation's exact solution minutes.
 _OTHERS = ("Telea", "Navier-Stokes", "continuation")
 MEASURES = ("psnr", "lite0", "ssim")
