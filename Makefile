@@ -96,7 +96,8 @@ notebooks: | $(READY)  ## promote RUNS and a new run of the demo to results/refe
 plan: | $(READY)  ## measure what PROFILE will take on this machine: hours, disk, memory by chapter
 	@$(BIN)/python -m pconv_core.study.plan $(SETTINGS) $(if $(OUT),--out $(OUT))
 
-deviations: | $(READY)  ## train every departure from the paper in full, hours: results/deviations
+deviations: PROFILE = deviations
+deviations: | $(READY)  ## train every departure from the paper, hours; PRETRAIN=DIR FINETUNE=DIR TEST=DIR: results/deviations
 	@$(WORKER) deviations $(SETTINGS)
 
 style: PROFILE = style

@@ -1,6 +1,7 @@
 """Each deviation departs from the paper in what it names, and in nothing else."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from pconv_core.files.foreign import UnscaledPartialConv2d
 from pconv_core.layers import PartialConv2d
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import PConvUNet
-from pconv_core.study import Study, deviation_runs
+from pconv_core.study import Study, deviation_runs, disc
 from pconv_core.study.deviations import (
     DEVIATIONS,
     FAITHFUL,
@@ -27,6 +28,8 @@ from pconv_core.study.deviations import (
     PerceptualOfOutput,
     ReplicaUNet,
     SwappedComposite,
+    doubled,
+    halved,
     unnormalised,
 )
 from pconv_core.study.profile import load_profile, overrides_of
@@ -169,7 +172,7 @@ def test_schedule(study):
 def test_every_deviation_trains_and_is_measured(study, deviation):
     net = deviation_runs.trained(study, deviation)
     measured = deviation_runs.measure(study, net, deviation)
-    assert set(measured) == {"psnr", "ssim", "lite0", "excess", "peak"}
+    assert set(measured) == {"psnr", "ssim", "lite0", "excess", "peak", *disc.MEASURES}
     assert all(math.isfinite(value) for value in measured.values())
 
 
@@ -271,20 +274,18 @@ def test_losses_are_the_papers_but_for_one_term():
 
 def test_runs_do_not_depend_on_processes(study):
     threads = torch.get_num_threads()
-    rows, fillings = deviation_runs.runs(study.profile, [3, 4], processes=2)
+    rows = deviation_runs.runs(study.profile, [3, 4], processes=2)
     assert rows["deviation"].tolist() == 2 * [d.name for d in DEVIATIONS]
     assert rows["seed"].tolist() == len(DEVIATIONS) * [3] + len(DEVIATIONS) * [4]
-    assert list(fillings) == [d.name for d in DEVIATIONS]
     torch.set_num_threads(1)
     try:
         pair = [d.name for d in DEVIATIONS].index("measured on I_out, batch statistics")
-        (row, filling), (other, _) = deviation_runs._job(study.profile, 3, [0, pair])
+        row, other = deviation_runs._job(study.profile, 3, [0, pair], None, False)
     finally:
         torch.set_num_threads(threads)
-    measures = list(deviation_runs.MEASURES)
+    measures = [*deviation_runs.MEASURES, *disc.MEASURES]
     for number, expected in ((0, row), (pair, other)):
         assert rows.loc[number, measures].to_dict() == {m: expected[m] for m in measures}
-    assert torch.equal(fillings["faithful"], filling)
     assert row["psnr"] != other["psnr"]
 
 
@@ -303,6 +304,67 @@ def test_a_loss_that_is_no_number_leaves_a_note(study, monkeypatch):
         raise FloatingPointError("the loss is nan at step 3; nothing was saved")
 
     monkeypatch.setattr(deviation_runs, "trained", fails)
-    ((row, filling),) = deviation_runs._job(study.profile, 3, [1])
+    (row,) = deviation_runs._job(study.profile, 3, [1], None, False)
     assert row == {"deviation": DEVIATIONS[1].name, "seed": 3, "note": "the loss is nan at step 3"}
-    assert torch.isnan(filling).all()
+
+
+def test_what_is_kept_is_not_trained_again(study, tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    first = deviation_runs._job(study.profile, 3, [0, 17], kept, True)
+    written = {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert {name.rpartition(".")[2] for name in written} == {"csv", "png"}
+    assert len(written) == 3
+
+    def fails(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(deviation_runs, "trained", fails)
+    again = deviation_runs._job(study.profile, 3, [0, 17], kept, True)
+    for row, same in zip(first, again, strict=True):
+        assert same == pytest.approx(row, abs=1e-6)
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == written
+
+
+def test_what_was_cut_off_is_trained_again(study, tmp_path, monkeypatch):
+    """The rows come last: a picture without them is of a run that did not end."""
+    kept = tmp_path / "kept"
+    monkeypatch.setattr(deviation_runs, "_draw", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deviation_runs._job(study.profile, 3, [0], kept, True)
+    assert list(kept.glob("*.csv")) == []
+
+
+def test_artefacts_show_what_was_kept(study, tmp_path):
+    kept = tmp_path / "kept"
+    deviation_runs._job(study.profile, 3, [1], kept, True)
+    figure = deviation_runs.artefacts(kept, study.profile.size)
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert titles == ["ground truth", "input", DEVIATIONS[1].name]
+
+
+def test_features_at_another_scale():
+    features, image = VGGFeatures("random", 0.0625), torch.rand(1, 3, 16, 16)
+    for change, factor in ((halved, 0.5), (doubled, 2.0)):
+        for ours, theirs in zip(change(features)(image), features(image), strict=True):
+            torch.testing.assert_close(ours, factor * theirs)
+    loss = InpaintingLoss(features)
+    torch.manual_seed(0)
+    out = torch.rand_like(image)
+    mask = (torch.rand(1, 1, 16, 16) < 0.5).float()
+    _, terms = loss(out, image, mask)
+    _, doubles = InpaintingLoss(doubled(features))(out, image, mask)
+    assert doubles["perceptual"] == pytest.approx(2 * terms["perceptual"].item(), rel=1e-4)
+    for name in ("style_out", "style_comp"):
+        assert doubles[name] == pytest.approx(4 * terms[name].item(), rel=1e-4)
+
+
+def test_other_features_and_another_share(study):
+    by_name = {d.name: d for d in DEVIATIONS}
+    assert (
+        deviation_runs.objective(study, by_name["all images see the features"]).draw(0, 8) is None
+    )
+    profile = replace(study.profile, features="hed", feature_width=1.0)
+    objective = deviation_runs.objective(Study(profile, study.results), by_name["random features"])
+    expected = VGGFeatures("random", 1.0, profile.seed).state_dict()
+    found = objective.features.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,24 +15,28 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
 from pconv_core import evaluation
 from pconv_core.files.figure import save
+from pconv_core.files.pictures import read_photo
 from pconv_core.files.writing import whole
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet, composite, levels_for
-from pconv_core.study import figures
+from pconv_core.study import disc, figures
 from pconv_core.study.deviations import DEVIATIONS, PCONV_STYLE, Deviation
-from pconv_core.study.profile import Profile
+from pconv_core.study.profile import Profile, load_profile
 from pconv_core.study.run import STAGES, Study, make_loss, perceptual_features
 from pconv_core.training import Stage, train
 
 # Patterns of at most so many pixels a period count as artefacts of the network.
 LONGEST_PERIOD = 8
 LUMA = (0.299, 0.587, 0.114)
+KEPT = "kept"  # folder of what single trainings gave
 # What is compared; see `measure`.
 MEASURES = ("psnr", "ssim", "lite0", "excess", "peak")
 
@@ -55,8 +60,10 @@ def stages(study: Study, deviation: Deviation) -> list[Stage]:
 
 def objective(study: Study, deviation: Deviation) -> InpaintingLoss:
     """The loss of a deviation."""
-    features = deviation.features(perceptual_features(study.profile))
-    return make_loss(study.profile, features, deviation.loss)
+    others = {"features": deviation.weights, "features_share": deviation.features_share}
+    profile = replace(study.profile, **{k: v for k, v in others.items() if v is not None})
+    features = deviation.features(perceptual_features(profile))
+    return make_loss(profile, features, deviation.loss)
 
 
 def trained(study: Study, deviation: Deviation) -> InpaintingNet:
@@ -98,7 +105,7 @@ def measure(study: Study, net: InpaintingNet, deviation: Deviation) -> dict[str,
     -------
     dict
         psnr in dB, ssim and lite0, of I_comp or, if the deviation says so, of I_out; excess and
-        peak in dB, see `periodicity`.
+        peak in dB, see `periodicity`; `disc.MEASURES` in dB.
     """
     fill = filler(net, deviation)
     crops = list(study.evaluation_set(study.profile.size))
@@ -110,7 +117,8 @@ def measure(study: Study, net: InpaintingNet, deviation: Deviation) -> dict[str,
         table["lite0_out"] = evaluation.lite0_distance(out, images).numpy()
     up_to_half = table[table["ratio"] <= 0.5]
     means = {name: float(up_to_half[name + end].mean()) for name in ("psnr", "ssim", "lite0")}
-    return {**means, **periodicity(composite(out, images, masks), images, masks)}
+    periods = periodicity(composite(out, images, masks), images, masks)
+    return {**means, **periods, **disc.measure(fill)}
 
 
 def periodicity(comp: Tensor, images: Tensor, masks: Tensor) -> dict[str, float]:
@@ -211,53 +219,70 @@ def brief(profile: Profile) -> Profile:
 
 
 def runs(
-    profile: Profile, seeds: Sequence[int], processes: int | None = None
-) -> tuple[pd.DataFrame, dict[str, Tensor]]:
+    profile: Profile,
+    seeds: Sequence[int],
+    processes: int | None = None,
+    kept: Path | None = None,
+) -> pd.DataFrame:
     """Train and measure every deviation with every seed.
 
     Each training has one thread: its bytes do not depend on how many `processes` run side by side.
     The seeds are those of weights and samples; the test crops are the profile's for all.
 
+    Parameters
+    ----------
+    kept : Path, optional
+        Folder in which what a training gave is kept when it is done: its rows, and of the first
+        seed also what it fills in `example`, as pictures.  What is there is not trained again.
+
     Returns
     -------
-    rows : DataFrame
-        A row a run: deviation, seed, `MEASURES`, and note; where the loss was no longer a number
-        the measures are empty, and the note says so.
-    fillings : dict of deviation -> Tensor of shape (N, 3, H, W)
-        `Study.examples` as the runs of the first seed filled them.
+    DataFrame
+        A row a run: deviation, seed, `MEASURES`, `disc.MEASURES`, and note; where the loss was no
+        longer a number the measures are empty, and the note says so.
     """
-    jobs = [(profile, seed, numbers) for seed in seeds for numbers in networks()]
-    rows, fillings = [], {}
+    jobs = [
+        (profile, seed, numbers, kept, seed == seeds[0]) for seed in seeds for numbers in networks()
+    ]
+    rows = []
     context = multiprocessing.get_context("spawn")
     count = processes or os.cpu_count()
     with ProcessPoolExecutor(count, context, _begin) as pool:
         waiting = [pool.submit(_job, *job) for job in jobs]
         for done in tqdm(as_completed(waiting), "deviations", len(waiting), leave=False):
-            for row, filling in done.result():
-                rows.append(row)
-                if row["seed"] == seeds[0]:
-                    fillings[row["deviation"]] = filling
+            rows += done.result()
     names = [d.name for d in DEVIATIONS]
     order = sorted(rows, key=lambda row: (row["seed"], names.index(row["deviation"])))
-    columns = ["deviation", "seed", *MEASURES, "note"]
-    return pd.DataFrame(order, columns=columns), {name: fillings[name] for name in names}
+    return pd.DataFrame(order, columns=["deviation", "seed", *MEASURES, *disc.MEASURES, "note"])
 
 
 def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
-    """Train and measure every deviation in full: FOLDER/tables/runs.csv, figures/artefacts.png."""
+    """Train and measure every deviation in full: FOLDER/tables/runs.csv, figures/artefacts.png.
+
+    Cut off at any moment, the same call goes on with the trainings that are left.
+    """
     first = profile.seed
-    rows, fillings = runs(profile, range(first, first + seeds))
-    # One test crop with a hole ratio between 0.3 and 0.4.
-    image, mask = Study(profile).examples(profile.size)[3]
-    shown = {"ground truth": image, "input": image * mask}
-    shown |= {deviation: filled[3] for deviation, filled in fillings.items()}
-    grid = figures.picture_grid({t: figures.to_picture(p) for t, p in shown.items()})
+    rows = runs(profile, range(first, first + seeds), kept=folder / KEPT)
     with whole(folder / "tables" / "runs.csv") as unfinished:
-        rows.assign(**Study(profile).training_facts()).to_csv(
-            unfinished, index=False, float_format="%.3f"
-        )
+        facts = Study(profile).training_facts()
+        rows.assign(**facts).to_csv(unfinished, index=False, float_format="%.3f")
     with whole(folder / "figures" / "artefacts.png") as unfinished:
-        save(grid, unfinished)
+        save(artefacts(folder / KEPT, profile.size), unfinished)
+
+
+def artefacts(kept: Path, size: int) -> Figure:
+    """Draw how the networks of the first seed fill `example`, from what `runs` has kept."""
+    image, mask = example(size)
+    shown = {"ground truth": image, "input": image * mask}
+    pictures = {title: figures.to_picture(picture) for title, picture in shown.items()}
+    paths = {d.name: kept / f"{_file_name(d)}.png" for d in DEVIATIONS}
+    pictures |= {name: read_photo(path) / 255 for name, path in paths.items() if path.is_file()}
+    return figures.picture_grid(pictures)
+
+
+def example(size: int) -> tuple[Tensor, Tensor]:
+    """A crop of an embedded photograph and a mask with a hole ratio between 0.3 and 0.4."""
+    return Study(load_profile("demo")).examples(size)[3]
 
 
 def networks() -> list[list[int]]:
@@ -274,24 +299,41 @@ def _begin() -> None:
     sys.stderr = StringIO()
 
 
-def _job(profile: Profile, seed: int, numbers: list[int]) -> list[tuple[dict, Tensor]]:
-    """Train one network and measure it as each of the deviations that share it."""
+def _job(
+    profile: Profile, seed: int, numbers: list[int], kept: Path | None, draws: bool
+) -> list[dict]:
+    """Train one network and measure it as each of the deviations that share it, if not kept."""
+    path = kept and kept / f"{seed}-{_file_name(DEVIATIONS[numbers[0]])}.csv"
+    if path and path.is_file():
+        return pd.read_csv(path, dtype={"note": str}).fillna({"note": ""}).to_dict("records")
     study, seeded = Study(profile), Study(replace(profile, seed=seed))
-    images, masks = (
-        torch.stack(column) for column in zip(*study.examples(profile.size), strict=True)
-    )
-    results = []
     try:
         net, note = trained(seeded, DEVIATIONS[numbers[0]]), ""
     except FloatingPointError as error:
         net, note = None, str(error).partition(";")[0]
+    rows = []
     for deviation in (DEVIATIONS[number] for number in numbers):
         row = {"deviation": deviation.name, "seed": seed, "note": note}
-        filling = torch.full_like(images, float("nan"))
-        if net is not None:
-            row |= measure(study, net, deviation)
-            filling = filler(net, deviation)(images, masks)
-            if not deviation.on_out:
-                filling = composite(filling, images, masks)
-        results.append((row, filling))
-    return results
+        rows.append(row if net is None else row | measure(study, net, deviation))
+        if kept and draws and net is not None:
+            _draw(net, deviation, profile.size, kept / f"{_file_name(deviation)}.png")
+    if path:
+        # Last of all: what has a file of rows is done.
+        with whole(path) as unfinished:
+            pd.DataFrame(rows).to_csv(unfinished, index=False, float_format="%.6f")
+    return rows
+
+
+def _draw(net: InpaintingNet, deviation: Deviation, size: int, path: Path) -> None:
+    """Write what a network makes of `example`: I_comp, or I_out where that is measured."""
+    image, mask = (x[None] for x in example(size))
+    out = filler(net, deviation)(image, mask)
+    shown = out if deviation.on_out else composite(out, image, mask)
+    pixels = np.rint(255 * figures.to_picture(shown[0])).astype(np.uint8)
+    with whole(path) as unfinished:
+        Image.fromarray(pixels).save(unfinished, format="PNG")
+
+
+def _file_name(deviation: Deviation) -> str:
+    """Its name in small letters, figures and dashes."""
+    return re.sub("[^a-z0-9]+", "-", deviation.name.lower().replace("i_", "i")).strip("-")

@@ -142,6 +142,28 @@ def as_trained(features: VGGFeatures) -> VGGFeatures:
     return features
 
 
+class Scaled(nn.Module):
+    """Features times a factor: the perceptual term grows by it, both style terms by its square."""
+
+    def __init__(self, features: VGGFeatures, factor: float):
+        super().__init__()
+        self.features, self.factor = features, factor
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Rescale the feature maps of an (N, 3, H, W) image."""
+        return [self.factor * f for f in self.features(image)]
+
+
+def halved(features: VGGFeatures) -> nn.Module:
+    """Features at half their scale."""
+    return Scaled(features, 0.5)
+
+
+def doubled(features: VGGFeatures) -> nn.Module:
+    """Features at twice their scale."""
+    return Scaled(features, 2.0)
+
+
 def unnormalised(features: VGGFeatures) -> VGGFeatures:
     """Let VGG see [-1, 1] instead of [0, 255] less the mean; changes `features`."""
     features.normalise = MinusOneToOne(features.normalise)
@@ -158,7 +180,9 @@ class Deviation:
     whose: str
     network: type[PConvUNet] = PConvUNet
     loss: type[InpaintingLoss] = InpaintingLoss
-    features: Callable[[VGGFeatures], VGGFeatures] = as_trained
+    features: Callable[[VGGFeatures], nn.Module] = as_trained
+    weights: str | None = None  # of the features, instead of the profile's
+    features_share: float | None = None  # of a batch that they see, instead of the profile's
     learning_rate: float | None = None  # of stage 1, instead of the profile's
     style_from_start: bool = False  # whether the style weight is 120 in stage 1 too
     on_out: bool = False  # whether I_out is measured, not I_comp
@@ -176,7 +200,7 @@ REPLICA = Deviation(
     ReplicaUNet,
     ReplicaLoss,
     unnormalised,
-    PCONV_RATE,
+    learning_rate=PCONV_RATE,
     on_out=True,
     batch_statistics=True,
 )
@@ -194,6 +218,10 @@ DEVIATIONS = (
     Deviation("padding counts as known", "other", PaddingKnownUNet),
     Deviation("each part by its own sum", "other", PartwiseUNet),
     Deviation("style weight 120 from the start", "other", style_from_start=True),
+    Deviation("random features", "other", weights="random"),
+    Deviation("features at half their scale", "other", features=halved),
+    Deviation("features at twice their scale", "other", features=doubled),
+    Deviation("all images see the features", "other", features_share=1.0),
     replace(FAITHFUL, name="measured on I_out", whose="measure", on_out=True),
     replace(
         FAITHFUL,

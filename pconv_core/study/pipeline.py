@@ -27,6 +27,7 @@ TIMES = "times.csv"
 # Of other people's photographs tables and curves may be shown, not the pictures.
 _PICTURES = ("*examples*.png", "09_photo.png", "09_repaired.png")
 _RESULTS = ("*.csv", "*.png", "tables/*.csv", "figures/*.png", "logs/*.csv", "steps/*.csv")
+_RESULTS += ("kept/*.csv", "kept/*.png")
 _NO_CHAPTERS = ("bench", "deviations", "style", "thin", "shipped")
 _INJECTED = "injected-parameters"
 
@@ -191,7 +192,8 @@ def _run(names: list[str], profile: Profile, overrides: dict) -> None:
 
 
 def _deviations(names: list[str], profile: Profile, overrides: dict) -> None:
-    folder = RESULTS / "deviations"
+    folder = RESULTS / profile.name
+    claim(folder, profile)
     deviation_runs.write(profile, folder)
     print(f'written: {folder}; make notebooks RUNS="deviations" puts it into chapter 8')
 

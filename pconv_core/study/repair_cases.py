@@ -106,7 +106,7 @@ def grey_pixels(filled: np.ndarray, hole: np.ndarray) -> int:
     return int(cv2.erode(grey.astype(np.uint8), np.ones((3, 3), np.uint8)).sum())
 
 
-def _photograph(name: str, size: tuple[int, int]) -> np.ndarray:
+def photograph(name: str, size: tuple[int, int]) -> np.ndarray:
     """The middle of a photograph, resized: areas are averaged, what is smaller enlarged cubic."""
     sources = {
         p.path(i).name: (p, i) for p in map(data.embedded, ("train", "test")) for i in range(len(p))
@@ -124,7 +124,7 @@ def _photograph(name: str, size: tuple[int, int]) -> np.ndarray:
 def _lines(seed: int) -> Iterator[Case]:
     for number, name in enumerate(PHOTOGRAPHS):
         for size in LINE_SIZES:
-            rgb = _photograph(name, (size, size))
+            rgb = photograph(name, (size, size))
             for width in LINE_WIDTHS:
                 rng = generator(seed, number, "thin")  # the same lines at every size and width
                 yield Case("lines", name, size, width, rgb, _line_hole(size, width, rng))
@@ -146,7 +146,7 @@ def _line_hole(size: int, width: int, rng: np.random.Generator) -> np.ndarray:
 def _squares(seed: int) -> Iterator[Case]:
     height, width = LARGE
     for number, name in enumerate(PHOTOGRAPHS):
-        rgb = _photograph(name, LARGE)
+        rgb = photograph(name, LARGE)
         for place in range(PLACES):
             down, right = generator(seed, number * PLACES + place, "mask").random(2)
             for side in SQUARES:
