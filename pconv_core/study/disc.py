@@ -14,11 +14,13 @@ import torch
 from pconv_core import evaluation
 from pconv_core.masks.seeding import generator
 from pconv_core.models import composite
-from pconv_core.study.repair_cases import PHOTOGRAPHS, photograph
+from pconv_core.study.repair_cases import photograph
 
 SIZE = 256  # pixels; P-Conv's
 SHARE = 0.0084  # of the picture, that is the disc
-PLACES = 4  # of the disc in each photograph
+# None of the study's networks was trained on them.
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png")
+PLACES = 6  # of the disc in each photograph
 # PSNR in dB: of I_out, P-Conv's measure; of I_comp; over the hole; of I_out over the known pixels.
 MEASURES = ("disc_out", "disc_comp", "disc_hole", "disc_known")
 
