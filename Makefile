@@ -28,7 +28,7 @@ SCRATCH := $(CURDIR)/.scratch/nbval
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: help install all settings plan notebooks deviations style thin shipped report bench stress test lint unit nbval lab clean distclean
+.PHONY: help install all settings plan notebooks trainings tables deviations style thin shipped report bench stress test lint unit nbval lab clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -95,6 +95,15 @@ notebooks: | $(READY)  ## promote RUNS and a new run of the demo to results/refe
 
 plan: | $(READY)  ## measure what PROFILE will take on this machine: hours, disk, memory by chapter
 	@$(BIN)/python -m pconv_core.study.plan $(SETTINGS) $(if $(OUT),--out $(OUT))
+
+# Apart from `make all PROFILE=photographs`, which trains with one random seed.
+trainings: PROFILE = photographs
+trainings: NAME = trainings
+trainings: | $(READY)  ## every network on photographs, three random seeds each, hours or days; PRETRAIN=DIR FINETUNE=DIR TEST=DIR
+	@$(BIN)/python -m pconv_core.study.trainings $(SETTINGS) $(if $(LIST),--list) $(if $(SIDE_BY_SIDE),--side-by-side $(SIDE_BY_SIDE))
+
+tables: | $(READY)  ## tables and figures of those trainings, from what each has left: results/trainings
+	@$(BIN)/python -m pconv_core.study.photographs
 
 deviations: PROFILE = deviations
 deviations: | $(READY)  ## train every departure from the paper, hours; PRETRAIN=DIR FINETUNE=DIR TEST=DIR: results/deviations

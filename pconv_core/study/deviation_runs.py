@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import re
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -31,7 +33,7 @@ from pconv_core.study import disc, figures
 from pconv_core.study.deviations import DEVIATIONS, PCONV_STYLE, Deviation
 from pconv_core.study.profile import Profile, load_profile
 from pconv_core.study.run import STAGES, Study, make_loss, perceptual_features
-from pconv_core.training import Stage, train
+from pconv_core.training import Preempted, Stage, train
 
 # Patterns of at most so many pixels a period count as artefacts of the network.
 LONGEST_PERIOD = 8
@@ -247,7 +249,7 @@ def runs(
     rows = []
     context = multiprocessing.get_context("spawn")
     count = processes or os.cpu_count()
-    with ProcessPoolExecutor(count, context, _begin) as pool:
+    with ProcessPoolExecutor(count, context, _begin, (os.getpid(),)) as pool:
         waiting = [pool.submit(_job, *job) for job in jobs]
         for done in tqdm(as_completed(waiting), "deviations", len(waiting), leave=False):
             rows += done.result()
@@ -293,10 +295,18 @@ def networks() -> list[list[int]]:
     return list(groups.values())
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """Prepare a process of `runs`: one thread, and no progress bars that overwrite each other."""
     torch.set_num_threads(1)
     sys.stderr = StringIO()
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    """End with the process that has begun this one, however that ends."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(Preempted.exit_code)
 
 
 def _job(

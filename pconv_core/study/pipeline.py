@@ -27,8 +27,15 @@ TIMES = "times.csv"
 # Of other people's photographs tables and curves may be shown, not the pictures.
 _PICTURES = ("*examples*.png", "09_photo.png", "09_repaired.png")
 _RESULTS = ("*.csv", "*.png", "tables/*.csv", "figures/*.png", "logs/*.csv", "steps/*.csv")
-_RESULTS += ("kept/*.csv", "kept/*.png")
-_NO_CHAPTERS = ("bench", "deviations", "style", "thin", "shipped")
+# What stays when the weights are gone.
+_LEFT = {
+    "deviations": ("kept/*.csv", "kept/*.png"),
+    "trainings": (
+        *("pictures/*.csv", "cases/*.csv", "*/pictures/*.csv", "*/cases/*.csv"),
+        *("*/manifest/*.csv", "*/logs/*.csv"),
+    ),
+}
+_NO_CHAPTERS = ("bench", "deviations", "style", "thin", "shipped", "trainings")
 _INJECTED = "injected-parameters"
 
 
@@ -139,7 +146,8 @@ def promote(name: str) -> Path:
         If there is no such run, or it is not finished.
     """
     run, reference = RESULTS / name, REFERENCE / name
-    kept = [p for pattern in _RESULTS for p in sorted(run.glob(pattern))]
+    patterns = (*_RESULTS, *_LEFT.get(name, ()))
+    kept = [p for pattern in patterns for p in sorted(run.glob(pattern))]
     chapters = set()
     if name not in _NO_CHAPTERS:
         chapters = {p.name for p in NOTEBOOKS.glob("[0-9]*.ipynb")}
