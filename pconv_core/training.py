@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from pconv_core import distributed, hardware
@@ -35,7 +36,17 @@ class Preempted(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of P-Conv's schedule."""
+    """One stage of P-Conv's schedule; the last two fields are switches that P-Conv does not have.
+
+    With an average, the stage ends with an exponential moving average of its weights and of batch
+    norm's statistics.  It begins with those after the first step; at step t, of which the first is
+    0, the decay is min(average, (1 + t) / (10 + t)), so that early weights do not weigh for ever.
+
+    Raises
+    ------
+    ValueError
+        If `average` is not in [0, 1).
+    """
 
     name: str
     first_step: int  # steps done before it, over all stages
@@ -43,6 +54,23 @@ class Stage:
     learning_rate: float
     lambda_style: float
     freeze_encoder_norm: bool = False
+    cosine: bool = False  # the learning rate falls towards 0, as `rate` says
+    average: float = 0.0  # decay of the moving average, say 0.999; 0 = none
+
+    def __post_init__(self):
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average is {self.average:g}; it should be in [0, 1)")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, numbered over all stages.
+
+        With `cosine` it is learning_rate (1 + cos(pi k / n)) / 2 at step k of n, of which the
+        stage's first is 0.
+        """
+        if not self.cosine:
+            return self.learning_rate
+        k = step - self.first_step
+        return self.learning_rate * (1 + math.cos(math.pi * k / self.steps)) / 2
 
 
 @dataclass(frozen=True)
@@ -75,32 +103,44 @@ class Keeper:
     record: Path | None = None  # CSV file of the loss record, renewed with every row
     refuse_others: bool = True  # whether other settings are an error; if not, the run begins anew
 
-    def load(self, model: nn.Module, optimiser, first_step: int) -> Progress:
+    def load(
+        self, model: nn.Module, optimiser, first_step: int, average: AveragedModel | None = None
+    ) -> Progress:
         """Go on where the checkpoint was written, or begin at `first_step`."""
         if not self.path.is_file():
             return Progress(first_step)
         state = checkpoints.read(self.path)
-        found = state.get("settings", {})
-        names = found.keys() | self.settings.keys()
-        other = sorted(n for n in names if found.get(n) != self.settings.get(n))
+        other = self._differences(state, average is not None)
         if other and not self.refuse_others:
             return Progress(first_step)
         if other or "optimiser" not in state:
-            differ = ", ".join(
-                f"{n} {found.get(n)!r} instead of {self.settings.get(n)!r}" for n in other
-            )
             raise ValueError(
-                f"{self.path} is a checkpoint of another run ({differ or 'weights only'}); "
+                f"{self.path} is a checkpoint of another run ({other or 'weights only'}); "
                 "name another file or give the same settings"
             )
-        checkpoints.load_into(model, state, self.path)
+        checkpoints.load_into(model, state, self.path, raw=True)
+        if average is not None:
+            checkpoints.load_into(average.module, state, self.path)
+            average.n_averaged.fill_(state["step"] - first_step)
         optimiser.load_state_dict(state["optimiser"])
         return Progress(state["step"], state["rows"], state["window"])
 
-    def save(self, model: nn.Module, optimiser, progress: Progress) -> None:
+    def _differences(self, state: dict, averages: bool) -> str:
+        """How a checkpoint's run differs from this one, in words; "" if in nothing."""
+        found, own = state.get("settings", {}), self.settings
+        names = sorted(n for n in found.keys() | own.keys() if found.get(n) != own.get(n))
+        if not names and ("average" in state) != averages:
+            return f"it has {'no' if averages else 'an'} average of weights"
+        return ", ".join(f"{n} {found.get(n)!r} instead of {own.get(n)!r}" for n in names)
+
+    def save(
+        self, model: nn.Module, optimiser, progress: Progress, average: AveragedModel | None = None
+    ) -> None:
         """Write the checkpoint, by the first process only."""
         if distributed.rank() == 0:
             state = {"settings": self.settings, "model": model.state_dict(), **vars(progress)}
+            if average is not None:
+                state["average"] = average.module.state_dict()
             checkpoints.write(self.path, {**state, "optimiser": optimiser.state_dict()})
             self.save_record(progress)
 
@@ -138,6 +178,9 @@ def train(
     Step s of the whole schedule sees the samples s * batch_size onwards, so a later stage goes on
     where the one before it stopped.  Of several processes each takes `batch_size` of them.
 
+    With an average, `model` holds the averaged weights at the end.  Until then, and if the run is
+    cut off, it holds those that Adam moves, with which a resumed run goes on.
+
     Parameters
     ----------
     model, loss, samples
@@ -172,10 +215,12 @@ def train(
         model.freeze_encoder_norm()
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(weights, stage.learning_rate, fused=switches.fused_adam or None)
+    objective = make_objective(model, loss, switches)
+    # Only now: in the memory order of the weights.
+    average = _moving_average(model, stage.average)
     progress = Progress(stage.first_step)
     if keeper is not None:
-        progress = keeper.load(model, optimiser, stage.first_step)
-    objective = make_objective(model, loss, switches)
+        progress = keeper.load(model, optimiser, stage.first_step, average)
     last_step = stage.first_step + stage.steps
     steps = range(progress.step, last_step)
     part = (distributed.rank(), distributed.processes())
@@ -185,8 +230,12 @@ def train(
         for step, (image, mask) in zip(bar, loader, strict=True):
             pair = [x.to(weights[0].device) for x in (image, mask)]
             chosen = _draws(loss, step, len(image), switches.accumulate)
+            if stage.cosine:
+                optimiser.param_groups[0]["lr"] = stage.rate(step)
             terms = _step(objective, optimiser, pair, chosen)
             _check_number(terms["total"], step, batch_size, stage, keeper)
+            if average is not None:
+                average.update_parameters(model)
             progress.window.append(terms)
             progress.step = step + 1
             if progress.step % record_every == 0 or progress.step == last_step:
@@ -199,10 +248,12 @@ def train(
             # All processes stop after the same step, or one would wait for the others for ever.
             stop = distributed.largest(notice())
             if keeper is not None and (due or stop or progress.step == last_step):
-                keeper.save(model, optimiser, progress)
+                keeper.save(model, optimiser, progress, average)
             if stop:
                 break
         _stop(stop or distributed.largest(notice()), progress, keeper)
+    if average is not None:
+        model.load_state_dict(average.module.state_dict())
     model.eval()
     return pd.DataFrame(progress.rows)
 
@@ -234,6 +285,20 @@ def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -
             return loss(model(image, mask), image, mask, chosen)
 
     return torch.compile(objective) if switches.compiled else objective
+
+
+def _moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
+    """Begin the average that `Stage` describes; none if the decay is 0."""
+    if not decay:
+        return None
+
+    def update(averages, values, t) -> None:
+        kept = min(decay, (1 + int(t)) / (10 + int(t)))
+        # Of the batches that batch norm counts the last number is taken: torch would cut a mean.
+        counts = not averages[0].is_floating_point()
+        get_ema_multi_avg_fn(0.0 if counts else kept)(averages, values, t)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
 
 def _draws(loss: InpaintingLoss, step: int, batch_size: int, parts: int) -> list:

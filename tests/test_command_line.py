@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import pconv_core
-from pconv_core.__main__ import COMMANDS
+from pconv_core import training
+from pconv_core.__main__ import COMMANDS, main
 from pconv_core.bench import table
 from pconv_core.models import MODELS
 from pconv_core.training import PRECISION_CHOICES
@@ -96,6 +97,17 @@ def test_ctrl_c_that_an_import_would_lose_is_one_line_within_the_work_too(tmp_pa
     done = run(script.replace("PACKAGE", "'torch'"), "inpaint", *pairs)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr == "interrupted\n"
+
+
+@pytest.mark.parametrize("decay", ["1", "-0.1", "nan"])
+def test_a_decay_that_is_none_is_one_line_before_the_first_step(
+    tmp_path, capsys, monkeypatch, decay
+):
+    monkeypatch.setattr(training, "train", None)  # calling it would be a TypeError
+    named = ["--images", "embedded", "--checkpoint", str(tmp_path / "net.pt")]
+    assert main(["train", *named, "--average", decay]) == 2
+    assert capsys.readouterr().err == f"error: --average is {decay}; it should be in [0, 1)\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_help_of_train_and_bench_names_what_is_where_torch_is():

@@ -15,12 +15,13 @@ STEPS = 20
 # weights whose gradient is nearly 0.
 SCRIPT = """
 import sys
+from pathlib import Path
 import torch
 from pconv_core import distributed
 from pconv_core.data import Samples, embedded
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import build_model
-from pconv_core.training import Stage, train
+from pconv_core.training import Keeper, Stage, train
 
 
 class Doubles(Samples):
@@ -28,14 +29,15 @@ class Doubles(Samples):
         return tuple(t.double() for t in super().__getitem__(number))
 
 
-path, steps, batch = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+path, steps, batch = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 with distributed.group():
     net = build_model("pconv", 64, 4, seed=0).double()
     loss = InpaintingLoss(VGGFeatures("random", 0.0625)).double()
-    stage = Stage("s", 0, steps, 1e-3, 120.0)
-    record = train(net, loss, Doubles(embedded("train"), 64, seed=1), stage, batch, 5, workers=0)
-    if distributed.rank() == 0:
-        torch.save({"model": net.state_dict(), "record": record.to_dict("list")}, path)
+    stage = Stage("s", 0, steps, 1e-3, 120.0, average=0.9)
+    samples, keeper = Doubles(embedded("train"), 64, seed=1), Keeper(path, 1000, {})
+    record = train(net, loss, samples, stage, batch, 5, workers=0, keeper=keeper)
+    end = {"model": net.state_dict(), "record": record.to_dict("list")}
+    torch.save(end, path.with_suffix(f".end{distributed.rank()}"))
 """
 
 # The second process gets the notice, as it draws a sample of step 3.
@@ -78,19 +80,27 @@ def results(tmp_path_factory):
         command = [sys.executable, *start, *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    return [torch.load(folder / f"{count}.pt", weights_only=True) for count in (1, 2)]
+    return {path.name: torch.load(path, weights_only=True) for path in folder.glob("[12].*")}
 
 
-def test_two_processes_give_the_weights_of_one_with_twice_the_batch(results):
-    one, two = results
-    assert one["model"].keys() == two["model"].keys()
-    for name, weights in one["model"].items():
-        difference = (weights.double() - two["model"][name]).abs().max()
+@pytest.mark.parametrize("kind", ["model", "average"])
+def test_two_processes_give_the_weights_of_one_with_twice_the_batch(results, kind):
+    one, two = (results[f"{count}.pt"][kind] for count in (1, 2))
+    assert one.keys() == two.keys()
+    for name, weights in one.items():
+        difference = (weights.double() - two[name]).abs().max()
         assert difference <= 1e-5 * weights.double().abs().max().clamp(min=1e-3), name
 
 
+def test_both_processes_end_with_the_average_that_is_saved(results):
+    saved = results["2.pt"]["average"]
+    for rank in (0, 1):
+        found = results[f"2.end{rank}"]["model"]
+        assert all(torch.equal(found[name], weights) for name, weights in saved.items())
+
+
 def test_the_record_is_of_the_whole_batch(results):
-    one, two = (r["record"] for r in results)
+    one, two = (results[f"{count}.end0"]["record"] for count in (1, 2))
     assert one["step"] == two["step"] == [5, 10, 15, 20]
     for name in ("total", "valid", "hole", "perceptual", "style_out", "style_comp", "tv"):
         assert one[name] == pytest.approx(two[name], rel=1e-4)

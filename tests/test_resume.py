@@ -173,6 +173,47 @@ def test_groups_that_get_a_notice_at_random_moments_end_bit_identical(
         assert result(folder) == expected
 
 
+SWITCHED = ("--cosine", "--average", "0.9", "--checkpoint-every", "13")
+
+
+def contents(value):
+    """All that a checkpoint holds, its tensors as bytes."""
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {k: contents(v) for k, v in value.items()}
+    return [contents(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def test_cut_off_in_mid_stage_cosine_and_average_end_bit_identical(tmp_path):
+    path = tmp_path / "net.pt"
+    assert main(arguments(tmp_path, *SWITCHED)) == 0
+    expected = torch.load(path, weights_only=True)
+    assert expected["step"] == STEPS
+    weights, averaged = expected["model"], expected["average"]
+    assert not torch.equal(weights["decoder.0.norm.bias"], averaged["decoder.0.norm.bias"])
+    os.replace(tmp_path / "net.pt.previous", path)
+    assert torch.load(path, weights_only=True)["step"] == 13
+    assert main(arguments(tmp_path, *SWITCHED)) == 0
+    assert contents(torch.load(path, weights_only=True)) == contents(expected)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (["--average", "0.9"], "(cosine True instead of None, steps 24 instead of None)"),
+        (["--cosine", "--average", "0.8"], "(average 0.9 instead of 0.8)"),
+        (["--cosine", "--average", "0.9", "--steps", "30"], "(steps 24 instead of 30)"),
+    ],
+)
+def test_other_switches_are_refused(tmp_path, capsys, other, message):
+    assert main(arguments(tmp_path, *SWITCHED)) == 0
+    before = result(tmp_path)
+    assert main(arguments(tmp_path, *other)) == 2
+    assert message in capsys.readouterr().err
+    assert result(tmp_path) == before
+
+
 def test_a_finished_run_has_nothing_left_to_do(tmp_path, capsys):
     assert main(arguments(tmp_path)) == 0
     before = result(tmp_path)
@@ -216,6 +257,8 @@ def test_a_preview_is_drawn_and_changes_nothing(tmp_path):
     [
         (["--lr", "0.5"], "checkpoint of another run (learning_rate 0.002 instead of 0.5)"),
         (["--model", "unet"], "model 'pconv' instead of 'unet'"),
+        (["--cosine"], "(cosine None instead of True, steps None instead of 24)"),
+        (["--average", "0.9"], "(average None instead of 0.9)"),
     ],
 )
 def test_other_settings_are_refused(tmp_path, capsys, more, message):

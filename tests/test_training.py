@@ -3,6 +3,7 @@ import signal
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from pconv_core.data import Samples, embedded
 from pconv_core.files import checkpoints
@@ -11,12 +12,13 @@ from pconv_core.models import build_model
 from pconv_core.training import Keeper, Stage, train
 
 
-def run(steps=4, workers=0, model="pconv", stage=None, rate=1e-3, ratio=(0.01, 0.6)):
+def run(steps=4, workers=0, model="pconv", stage=None, rate=1e-3, ratio=(0.01, 0.6), **more):
     net = build_model(model, 32, 4, seed=0)
     loss = InpaintingLoss(VGGFeatures("random", 0.0625))
     samples = Samples(embedded("train"), 32, seed=1, ratio=ratio)
     stage = stage or Stage("stage1", 0, steps, rate, 1.0)
-    return net, train(net, loss, samples, stage, batch_size=2, record_every=2, workers=workers)
+    log = train(net, loss, samples, stage, batch_size=2, record_every=2, workers=workers, **more)
+    return net, log
 
 
 def same(a, b):
@@ -70,6 +72,101 @@ def test_stage_sets_style_weight_and_freezes_the_encoder_norm():
 def test_loss_that_is_no_number_stops_the_run():
     with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+ \(samples"):
         run(steps=30, rate=1e12)
+
+
+def rates_of(stage, **more):
+    """The learning rates that Adam has at its steps."""
+    rates = []
+    handle = register_optimizer_step_pre_hook(
+        lambda optimiser, *_: rates.append([group["lr"] for group in optimiser.param_groups])
+    )
+    try:
+        run(stage=stage, **more)
+    finally:
+        handle.remove()
+    return [rate for (rate,) in rates]
+
+
+def test_the_cosines_rates_are_those_of_the_formula_at_every_step():
+    rates = rates_of(Stage("s", 10, 4, 2e-3, 1.0, cosine=True))
+    half = 0.5**0.5  # the cosine of a quarter of pi
+    assert rates == pytest.approx([2e-3, 1e-3 * (1 + half), 1e-3, 1e-3 * (1 - half)], rel=1e-12)
+    assert rates[0] == 2e-3
+    assert rates_of(Stage("s", 10, 4, 2e-3, 1.0)) == 4 * [2e-3]
+
+
+def states_and_end(stage, **more):
+    """The weights after every step, in float64, and those that the network ends with."""
+    net = build_model("pconv", 32, 4, seed=0)
+    loss = InpaintingLoss(VGGFeatures("random", 0.0625))
+    states = []
+
+    def note(_):
+        states.append({k: v.double() for k, v in net.state_dict().items()})
+
+    samples = Samples(embedded("train"), 32, seed=1)
+    train(net, loss, samples, stage, 2, 1, workers=0, watch=note, **more)
+    return states, net.state_dict()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("decay", [0.3, 0.999])
+def test_the_average_is_that_of_a_loop_in_float64(decay, frozen):
+    stage = Stage("s", 10, 7, 1e-3, 1.0, freeze_encoder_norm=frozen, average=decay)
+    states, end = states_and_end(stage)
+    decays = [0, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16]
+    assert len(states) == len(decays)
+    for name, found in end.items():
+        if name.endswith("num_batches_tracked"):
+            assert found == states[-1][name]
+            continue
+        mean = states[0][name]
+        for kept, state in zip(decays[1:], states[1:], strict=True):
+            mean = min(decay, kept) * mean + (1 - min(decay, kept)) * state[name]
+        torch.testing.assert_close(found.double(), mean, rtol=1e-6, atol=1e-7)
+    moved = ("decoder.0.norm.running_mean", next(n for n in end if n.endswith(".conv.weight")))
+    for name in moved:
+        assert (end[name].double() - states[-1][name]).abs().max() > 1e-5
+
+
+def test_an_average_moves_no_weight_that_is_trained(tmp_path):
+    for name, average in (("without", 0.0), ("with", 0.9)):
+        stage = Stage("s", 0, 5, 1e-3, 1.0, average=average)
+        run(stage=stage, keeper=Keeper(tmp_path / name, 1000, {}))
+    without, averaged = (checkpoints.read(tmp_path / name) for name in ("without", "with"))
+    usual = {"format", "settings", "model", "optimiser", "step", "rows", "window"}
+    assert without.keys() == usual
+    assert averaged.keys() == usual | {"average"}
+    assert without["rows"] == averaged["rows"]
+    for name, weights in without["model"].items():
+        assert torch.equal(weights, averaged["model"][name]), name
+
+
+def test_the_same_call_after_the_last_step_gives_the_same_result(tmp_path):
+    stage = Stage("s", 0, 5, 1e-3, 1.0, cosine=True, average=0.9)
+    keeper = Keeper(tmp_path / "net.pt", 2, {})
+    (a, log_a), before = run(stage=stage, keeper=keeper), (tmp_path / "net.pt").read_bytes()
+    b, log_b = run(stage=stage, keeper=keeper)
+    assert same(a, b)
+    assert log_a.equals(log_b)
+    assert not b.training
+    assert (tmp_path / "net.pt").read_bytes() == before
+    average = checkpoints.read(keeper.path)["average"]
+    assert all(torch.equal(average[name], weights) for name, weights in b.state_dict().items())
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.9), (0.9, 0.0)])
+def test_a_run_with_an_average_is_not_gone_on_with_without_one(tmp_path, first, second):
+    keeper = Keeper(tmp_path / "net.pt", 2, {})
+    run(stage=Stage("s", 0, 2, 1e-3, 1.0, average=first), keeper=keeper)
+    with pytest.raises(ValueError, match=r"of another run \(it has (no|an) average of weights\)"):
+        run(stage=Stage("s", 0, 4, 1e-3, 1.0, average=second), keeper=keeper)
+
+
+@pytest.mark.parametrize("average", [1.0, -0.1, float("nan")])
+def test_an_average_that_is_none(average):
+    with pytest.raises(ValueError, match=rf"average is {average:g}; it should be in \[0, 1\)"):
+        Stage("s", 0, 1, 1e-3, 1.0, average=average)
 
 
 class Interrupted(Samples):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pconv_core import training
 from pconv_core.__main__ import main
 from pconv_core.files import checkpoints, weights
 from pconv_core.models import build_model
@@ -34,6 +35,29 @@ def test_exported_weights_inpaint_alike(tmp_path, model):
     assert {t.dtype for t in floats} == {torch.float16}
     parameters = sum(p.numel() for p in net.parameters())
     assert out.stat().st_size < 2.2 * parameters + 20_000
+
+
+def test_averaged_weights_are_used_where_there_are_any(tmp_path, monkeypatch):
+    """By load_network, which inpaint and evaluate call; by export; by train --from."""
+    raw, averaged = (build_model("pconv", 32, 4, seed=k).state_dict() for k in (1, 2))
+    assert not torch.equal(raw["decoder.0.conv.weight"], averaged["decoder.0.conv.weight"])
+    path, out = tmp_path / "a.pt", tmp_path / "a.safetensors"
+    settings = {"model": "pconv", **SETTINGS}
+    checkpoints.write(path, {"settings": settings, "model": raw, "average": averaged, "step": 3})
+
+    def is_averaged(state):
+        return all(torch.equal(state[name], weights) for name, weights in averaged.items())
+
+    assert is_averaged(weights.load_network(path).state_dict())
+    weights.export(path, out)
+    halves = {k: v.half() if v.is_floating_point() else v for k, v in averaged.items()}
+    assert all(torch.equal(v, halves[k]) for k, v in load_file(out).items())
+    started = []
+    monkeypatch.setattr(training, "train", lambda net, *_: started.append(net.state_dict()))
+    named = ["--images", "embedded", "--checkpoint", str(tmp_path / "b.pt"), "--from", str(path)]
+    small = ["--size", "32", "--base-channels", "4", "--features", "random"]
+    assert main(["train", *named, *small, "--feature-width", "0.0625", "--steps", "1"]) == 0
+    assert is_averaged(started[0])
 
 
 def test_the_same_bytes_twice(tmp_path):

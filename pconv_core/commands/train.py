@@ -15,6 +15,8 @@ from pconv_core.masks import KINDS
 _DECIDING = ("images", "masks", "model", "size", "base_channels", "batch_size", "learning_rate")
 _DECIDING += ("lambda_style", "freeze_encoder_bn", "features", "feature_width", "seed")
 _DECIDING += ("mask_kind", "features_share", "precision", "accumulate")
+# These too, but only where they are on: off, they change no checkpoint.
+_DECIDING_IF_ON = ("cosine", "average")
 
 
 def add(command) -> None:
@@ -31,7 +33,10 @@ def add(command) -> None:
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")
     older = "go on with the checkpoint before the last, FILE.previous, if the last is damaged"
     option("--resume-previous", action="store_true", help=older)
-    start = "begin with the weights of this checkpoint, say of the stage before"
+    start = (
+        "begin with the weights of this checkpoint, say of the stage before: the averaged ones, "
+    )
+    start += "if it has them"
     option("--from", dest="start", metavar="FILE", type=Path, help=start)
     length = command.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="how many updates")
@@ -40,6 +45,12 @@ def add(command) -> None:
     option("--batch-size", type=int, help="images a process and step")
     option("--size", type=int, help="side of the training crops in pixels")
     option("--learning-rate", "--lr", type=float, help="Adam's")
+    falls = "let the learning rate fall towards 0 as half a cosine over the steps"
+    option("--cosine", action="store_true", help=falls)
+    averaged = "decay of a moving average of the weights, in [0, 1), say 0.999 (default 0: none); "
+    averaged += "inpaint, evaluate, export and --from take the averaged weights of a checkpoint, "
+    averaged += "--resume goes on with the others, which --preview shows"
+    option("--average", type=float, default=0.0, metavar="DECAY", help=averaged)
     option("--base-channels", type=int, help="width of the first level; 64 in the paper")
     option("--features", help="perceptual features: hed, imagenet, random, or a VGG-16 state dict")
     option("--feature-width", type=float, help="width of random features; 1 = VGG-16")
@@ -105,10 +116,11 @@ def _run(given) -> None:
         distributed.wait()
         steps = _steps(given, len(photos) / distributed.processes())
         schedule = given.learning_rate, given.lambda_style, given.freeze_encoder_bn
+        schedule += given.cosine, given.average
         net = build_model(given.model, given.size, given.base_channels, given.seed)
         if start is not None:
             checkpoints.load_into(net, start, given.start)
-        settings = {name: getattr(given, name) for name in _DECIDING}
+        settings = _settings(given, steps)
         settings["precision"] = hardware.precision(given.precision, device)
         settings |= {"processes": distributed.processes(), "from": str(given.start or "")}
         train(
@@ -135,6 +147,8 @@ def _run(given) -> None:
 def _check(given) -> None:
     options.check(given, batch_size=1, size=32, base_channels=1, record_every=1)
     options.check(given, checkpoint_every=1, accumulate=1, learning_rate=0, steps=0, epochs=0)
+    if not 0 <= given.average < 1:
+        raise ValueError(f"--average is {given.average:g}; it should be in [0, 1)")
     if given.accumulate > given.batch_size:
         raise ValueError(
             f"--accumulate is {given.accumulate}; it should be at most the batch size, "
@@ -147,6 +161,14 @@ def _check(given) -> None:
         raise ValueError(
             f"{given.checkpoint} exists; --resume goes on with it, or name another file"
         )
+
+
+def _settings(given, steps: int) -> dict:
+    """What of the options decides the weights."""
+    on = [name for name in _DECIDING_IF_ON if getattr(given, name)]
+    settings = {name: getattr(given, name) for name in (*_DECIDING, *on)}
+    # More steps make a run longer, but with the cosine another one from its first step.
+    return settings | ({"steps": steps} if given.cosine else {})
 
 
 def _steps(given, photos: float) -> int:

@@ -116,10 +116,18 @@ def load_weights(path: Path, model: nn.Module, settings: dict) -> bool:
     return True
 
 
-def load_into(model: nn.Module, state: dict, path: Path) -> None:
-    """Load the weights of a checkpoint that was read; ValueError if of another network."""
+def weights(state: dict) -> dict:
+    """Return the weights that a checkpoint is used with: the averaged ones, if it has them."""
+    return state["average"] if "average" in state else state["model"]
+
+
+def load_into(model: nn.Module, state: dict, path: Path, raw: bool = False) -> None:
+    """Load the weights of a checkpoint that was read; ValueError if of another network.
+
+    They are what `weights` returns, or, if `raw`, those that training goes on from.
+    """
     try:
-        model.load_state_dict(state["model"])
+        model.load_state_dict(state["model"] if raw else weights(state))
     except (KeyError, RuntimeError, TypeError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"the weights in {path} belong to another network: {first}") from None

@@ -18,7 +18,8 @@ def load_network(path: Path) -> InpaintingNet:
     """Make the network of a checkpoint, ready to inpaint.
 
     The file is a checkpoint of this project or what `export` made of one, which say what they
-    are; or a state dict in one of the layouts that `foreign` knows.
+    are; or a state dict in one of the layouts that `foreign` knows.  Of a checkpoint that has a
+    moving average of weights, of a finished training or not, the averaged ones are loaded.
 
     Raises
     ------
@@ -50,6 +51,8 @@ def load_network(path: Path) -> InpaintingNet:
 def export(checkpoint: Path, out: Path) -> None:
     """Write the weights of a checkpoint of this project as float16 safetensors, half their size.
 
+    They are those that `load_network` loads: the averaged ones, if it has them.
+
     Raises
     ------
     ValueError
@@ -68,7 +71,7 @@ def export(checkpoint: Path, out: Path) -> None:
     if state.get("format") != checkpoints.FORMAT:
         raise ValueError(f"{checkpoint} is not a checkpoint of this project")
     settings, halves = state["settings"], {}
-    for name, weight in state["model"].items():
+    for name, weight in checkpoints.weights(state).items():
         halves[name] = weight.half().contiguous() if weight.is_floating_point() else weight
         if weight.is_floating_point() and not torch.isfinite(halves[name]).all():
             raise ValueError(f"{checkpoint}: {name} holds values that float16 cannot")
