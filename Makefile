@@ -68,7 +68,8 @@ $(DONE)/01_mask_generation.ipynb: $(call IN,study/mask_shapes.py study/paper_mas
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
-$(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/paired.py study/thin_effect.py files/foreign.py)
+$(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/disc.py study/paired.py study/repair_cases.py \
+            study/thin_effect.py files/foreign.py files/weights.py)
 $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/pconv64.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 

@@ -59,7 +59,7 @@ def test_bad_settings(change, message):
 
 
 def test_unknown_profile():
-    with pytest.raises(ValueError, match="no profile named 'huge'; there are: demo, full"):
+    with pytest.raises(ValueError, match="no profile named 'huge'; there are: demo, deviations"):
         load_profile("huge")
 
 
