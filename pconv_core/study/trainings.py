@@ -83,7 +83,8 @@ def do(profile: Profile, training: Training, results: Path) -> None:
             raise RuntimeError(f"{training}: another process trains it")
         first = Study(profile, results)
         if training.model == METHODS:
-            shipped = evaluation.network_fill(weights.load_network(weights.SHIPPED))
+            net = weights.load_network(weights.SHIPPED)
+            shipped = evaluation.network_fill(net, coarse_to_fine=True)
             trained.measure_methods(first, {**evaluation.BASELINES, SHIPPED: shipped}, METHODS)
         else:
             trained.measure(study, first, training.model, training.size)
