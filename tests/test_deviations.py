@@ -1,6 +1,8 @@
 """Each deviation departs from the paper in what it names, and in nothing else."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -368,3 +370,23 @@ def test_other_features_and_another_share(study):
     expected = VGGFeatures("random", 1.0, profile.seed).state_dict()
     found = objective.features.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_worker_ends_with_the_process_that_began_it():
+    """It holds the pipe open, so the pipe's end is its own."""
+    worker = (
+        "import os, sys; from pconv_core.study.deviation_runs import _end_after; "
+        "print('begun', flush=True); sys.stdin.close(); _end_after(os.getppid())"
+    )
+    parent = (
+        "import subprocess, sys; "
+        f"child = subprocess.Popen([sys.executable, '-c', {worker!r}], stdin=subprocess.PIPE); "
+        "child.wait()"
+    )
+    began = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    try:
+        assert began.stdout.readline() == "begun\n"
+        began.kill()
+        assert began.communicate(timeout=60)[0] == ""
+    finally:
+        began.kill()
