@@ -254,6 +254,22 @@ def test_table_by_hand():
     assert table.loc["faithful", "delta_psnr"] == 0
 
 
+def test_every_row_says_what_it_was_trained_with(study):
+    """Also where a deviation has other features than the run."""
+    number = [d.name for d in DEVIATIONS].index("random features")
+    seen = replace(study.profile, features="hed", feature_width=1.0, name_hardware=True)
+    row = deviation_runs._facts(Study(seen, study.results), DEVIATIONS[number], 1.5)
+    assert row["features"] == "random VGG-16 x1"
+    assert row["samples"] == 2 * (3 + 2 + 1)
+    assert row["minutes"] == 1.5
+    assert "thread" in row["hardware"]
+    (row,) = deviation_runs._job(study.profile, 3, [1], None, False)
+    assert row["features"] == "random VGG-16 x0.0625"
+    rows = pd.DataFrame([{**row, "deviation": "faithful"}, {**row, "features": "other"}])
+    table = deviation_runs.by_deviation(rows)
+    assert table["features"].tolist() == ["random VGG-16 x0.0625", "other"]
+
+
 def test_losses_are_the_papers_but_for_one_term():
     torch.manual_seed(0)
     out, image = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
@@ -307,7 +323,8 @@ def test_a_loss_that_is_no_number_leaves_a_note(study, monkeypatch):
 
     monkeypatch.setattr(deviation_runs, "trained", fails)
     (row,) = deviation_runs._job(study.profile, 3, [1], None, False)
-    assert row == {"deviation": DEVIATIONS[1].name, "seed": 3, "note": "the loss is nan at step 3"}
+    assert row["note"] == "the loss is nan at step 3"
+    assert "psnr" not in row
 
 
 def test_what_is_kept_is_not_trained_again(study, tmp_path, monkeypatch):

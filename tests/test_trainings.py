@@ -184,6 +184,31 @@ def test_tables_need_neither_weights_nor_photographs(results, tmp_path, capsys):
     assert "holds no measured network" in capsys.readouterr().err
 
 
+def test_the_shipped_weights_have_intervals_over_pictures(profile, results):
+    """They were trained once: random seeds of other networks are none of theirs."""
+    measured = photographs.Measured(results / "tiny", profile)
+    table = photographs.of_shipped(measured)
+    assert "random_seeds" not in table
+    rows = (
+        measured.methods()
+        .query("ratio <= 0.5")
+        .pivot(index="picture", columns="model", values="lite0")
+    )
+    row = table[(table["measure"] == "lite0") & (table["hole_ratio"] == "0.01-0.5")]
+    row = row.set_index("difference").loc["shipped weights - Telea"]
+    assert row["mean"] == pytest.approx((rows["shipped weights"] - rows["Telea"]).mean())
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_without_the_partial_network_there_is_nothing_to_compare(profile, results, tmp_path):
+    source = results / "tiny" / str(profile.seed) / "manifest" / "unet48.csv"
+    target = tmp_path / str(profile.seed) / "manifest" / "unet48.csv"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(source.read_bytes())
+    with pytest.raises(ValueError, match="lacks the partial U-Net 48, from which"):
+        photographs.Measured(tmp_path, profile)
+
+
 def test_stages_and_sizes(profile, results):
     measured = photographs.Measured(results / "tiny", profile)
     table = photographs.stages(measured)

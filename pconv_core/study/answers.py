@@ -67,7 +67,7 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(table)),
         "08_deviations": (
             "Which of P-Conv's departures from the paper costs how much?",
-            f"{costs['deviation']} costs most: {change(costs)} (random features)",
+            f"{costs['deviation']} costs most: {change(costs)} ({costs['features']})",
         ),
         "09_inpaint_a_photo": (
             "What becomes of a whole photograph?",

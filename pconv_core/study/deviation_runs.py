@@ -23,7 +23,7 @@ from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
-from pconv_core import evaluation
+from pconv_core import evaluation, hardware
 from pconv_core.files.figure import save
 from pconv_core.files.pictures import read_photo
 from pconv_core.files.writing import whole
@@ -41,6 +41,9 @@ LUMA = (0.299, 0.587, 0.114)
 KEPT = "kept"  # folder of what single trainings gave
 # What is compared; see `measure`.
 MEASURES = ("psnr", "ssim", "lite0", "excess", "peak")
+# Of each training: its perceptual features and samples; if the profile names its hardware, also
+# that, and the minutes that it took.
+FACTS = ("features", "samples", "hardware", "minutes")
 
 
 def build(study: Study, deviation: Deviation) -> InpaintingNet:
@@ -183,7 +186,7 @@ def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
         A row a deviation: whose it is, seeds (of which something could be measured), the mean of
         each of `MEASURES` that the rows have, and for each the mean difference (delta_...), the
         half width of its 95 % interval by Student's t (reach_...) and its standard deviation
-        (spread_...), which are empty with one seed.
+        (spread_...), which are empty with one seed; features and samples, where the rows say so.
     """
     names = rows["deviation"].unique()
     measures = [name for name in MEASURES if name in rows]
@@ -201,6 +204,8 @@ def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
         with np.errstate(divide="ignore", invalid="ignore"):
             table[f"reach_{name}"] = stats.t.ppf(0.975, count - 1) * spread / np.sqrt(count)
         table[f"spread_{name}"] = spread
+    for name in (name for name in FACTS[:2] if name in rows):
+        table[name] = rows.groupby("deviation")[name].first()[names].to_numpy()
     return table
 
 
@@ -240,8 +245,9 @@ def runs(
     Returns
     -------
     DataFrame
-        A row a run: deviation, seed, `MEASURES`, `disc.MEASURES`, and note; where the loss was no
-        longer a number the measures are empty, and the note says so.
+        A row a run: deviation, seed, `MEASURES`, `disc.MEASURES`, note, and `FACTS` of the
+        training; where the loss was no longer a number the measures are empty, and the note says
+        so.
     """
     jobs = [
         (profile, seed, numbers, kept, seed == seeds[0]) for seed in seeds for numbers in networks()
@@ -255,7 +261,9 @@ def runs(
             rows += done.result()
     names = [d.name for d in DEVIATIONS]
     order = sorted(rows, key=lambda row: (row["seed"], names.index(row["deviation"])))
-    return pd.DataFrame(order, columns=["deviation", "seed", *MEASURES, *disc.MEASURES, "note"])
+    facts = FACTS if profile.name_hardware else FACTS[:2]
+    columns = ["deviation", "seed", *MEASURES, *disc.MEASURES, "note", *facts]
+    return pd.DataFrame(order, columns=columns)
 
 
 def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
@@ -266,8 +274,7 @@ def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
     first = profile.seed
     rows = runs(profile, range(first, first + seeds), kept=folder / KEPT)
     with whole(folder / "tables" / "runs.csv") as unfinished:
-        facts = Study(profile).training_facts()
-        rows.assign(**facts).to_csv(unfinished, index=False, float_format="%.3f")
+        rows.to_csv(unfinished, index=False, float_format="%.3f")
     with whole(folder / "figures" / "artefacts.png") as unfinished:
         save(artefacts(folder / KEPT, profile.size), unfinished)
 
@@ -317,13 +324,15 @@ def _job(
     if path and path.is_file():
         return pd.read_csv(path, dtype={"note": str}).fillna({"note": ""}).to_dict("records")
     study, seeded = Study(profile), Study(replace(profile, seed=seed))
+    began = time.monotonic()
     try:
         net, note = trained(seeded, DEVIATIONS[numbers[0]]), ""
     except FloatingPointError as error:
         net, note = None, str(error).partition(";")[0]
+    facts = _facts(study, DEVIATIONS[numbers[0]], (time.monotonic() - began) / 60)
     rows = []
     for deviation in (DEVIATIONS[number] for number in numbers):
-        row = {"deviation": deviation.name, "seed": seed, "note": note}
+        row = {"deviation": deviation.name, "seed": seed, "note": note, **facts}
         rows.append(row if net is None else row | measure(study, net, deviation))
         if kept and draws and net is not None:
             _draw(net, deviation, profile.size, kept / f"{_file_name(deviation)}.png")
@@ -332,6 +341,18 @@ def _job(
         with whole(path) as unfinished:
             pd.DataFrame(rows).to_csv(unfinished, index=False, float_format="%.6f")
     return rows
+
+
+def _facts(study: Study, deviation: Deviation, minutes: float) -> dict[str, object]:
+    """`FACTS` of a training."""
+    p = study.profile
+    seen = Study(replace(p, features=deviation.weights or p.features))
+    steps = sum(stage.steps for stage in stages(study, deviation))
+    facts = {"features": seen.features_label, "samples": steps * p.batch_size}
+    if p.name_hardware:
+        facts["hardware"] = hardware.describe(study.device, p.precision)
+        facts["minutes"] = minutes
+    return facts
 
 
 def _draw(net: InpaintingNet, deviation: Deviation, size: int, path: Path) -> None:

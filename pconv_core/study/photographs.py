@@ -53,6 +53,11 @@ class Measured:
         found = self.manifest.groupby(["model", "size"])["random_seed"].unique()
         # The seeds of each network, in the order in which networks are always shown.
         self.seeds = {e: sorted(found[e].tolist()) for e in entrants if e in found}
+        if entrants[0] not in self.seeds:
+            raise ValueError(
+                f"{folder} lacks the {label(*entrants[0])}, from which the others are taken; "
+                "make trainings measures it when its training ends"
+            )
 
     def pictures(self, network: tuple[str, int], stage: str, size: int) -> pd.DataFrame:
         """Read a network's test crops: a row a picture and random seed, as `paired.named`."""
@@ -136,7 +141,7 @@ def differences(finals: pd.DataFrame, of: str, others: Sequence[str]) -> pd.Data
     DataFrame
         difference ("A - B"), hole_ratio, measure, mean, low, high, random_seeds, pictures.  The
         interval, 95 %, holds the spread over random seeds and that over pictures: see
-        `paired.effect`.
+        `paired.effect`.  With one random seed it is empty.
     """
     columns = ["random_seed", "model", "picture", *_CASE, *MEASURES]
     parts = [
@@ -145,6 +150,22 @@ def differences(finals: pd.DataFrame, of: str, others: Sequence[str]) -> pd.Data
         for name, chosen in _parts(finals)
     ]
     return _ordered(pd.concat(parts, ignore_index=True))
+
+
+def of_shipped(measured: Measured) -> pd.DataFrame:
+    """The shipped weights less each method that learns nothing: one training, so over pictures.
+
+    Returns
+    -------
+    DataFrame
+        As `evaluation.differences` for each of `MEASURES`, its name in a column of its own.
+    """
+    table, parts = measured.methods(), []
+    for measure in MEASURES:
+        found = evaluation.differences(table, SHIPPED, measured.profile.seed, measure)
+        parts.append(found.rename(columns={measure: "mean"}).assign(measure=measure))
+    columns = ["difference", "hole_ratio", "measure", "mean", "low", "high", "pictures"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def stages(measured: Measured) -> pd.DataFrame:
@@ -187,18 +208,17 @@ def write(measured: Measured, out: Path) -> dict[str, pd.DataFrame]:
     networks = [label(*network) for network in measured.seeds]
     ours, others = networks[0], [*networks[1:], *_fixed(finals)]
     table, gaps = by_bin(finals), differences(finals, ours, others)
-    classical = [n for n in evaluation.BASELINES if n != "mean fill"]
     tables = {
         "manifest": measured.manifest,
         "psnr_by_bin": table,
         "psnr_overall": overall(finals, measured),
         "differences": gaps,
-        "shipped_differences": differences(finals, SHIPPED, classical),
+        "shipped_differences": of_shipped(measured),
         "stages": stages(measured),
         "disc": measured.numbers()[["model", "random_seeds", *disc.MEASURES]],
         "towards_input": measured.numbers().dropna()[["model", "random_seeds", "towards_input"]],
     }
-    if len({size for _, size in measured.seeds}) > 1:
+    if ("pconv", measured.profile.small_size) in measured.seeds:
         tables["05_psnr_by_size"], tables["05_differences"] = by_size(measured)
     for name, content in tables.items():
         with whole(out / "tables" / f"{name}.csv") as unfinished:

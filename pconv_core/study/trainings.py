@@ -78,7 +78,7 @@ def do(profile: Profile, training: Training, results: Path) -> None:
         As `training.train`; all is saved.
     """
     study = study_of(profile, training, results)
-    with _locked(_file(study, training, "lock")) as locked:
+    with _locked(_file(study, training, "lock"), patience=2.0) as locked:
         if not locked:
             raise RuntimeError(f"{training}: another process trains it")
         first = Study(profile, results)
@@ -204,8 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given.list:
             preflight.check(profile)
             claim(results / profile.name, profile)
-        print(say(overview(profile, trainings, results), given.side_by_side), flush=True)
-        left = [t for t in trainings if not is_done(profile, t, results)]
+        table = overview(profile, trainings, results)
+        print(say(table, given.side_by_side), flush=True)
+        # What runs already was begun by another call, which waits for it.
+        waits = table["state"].isin(["begun", "to do"])
+        left = [t for t, waiting in zip(trainings, waits, strict=True) if waiting]
         if given.list or not left:
             return 0
 
@@ -283,16 +286,25 @@ def _file(study: Study, training: Training, ending: str) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Hold a lock that ends with the process, however it ends: whether it was free."""
+def _locked(path: Path, patience: float = 0.0) -> Iterator[bool]:
+    """Hold a lock that ends with the process, however it ends: whether it was free.
+
+    With some seconds of patience: an overview holds it for a moment, to see whether it is free.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + patience
     with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        while not (free := _lock(file)) and time.monotonic() < until:
+            time.sleep(0.1)
+        yield free
+
+
+def _lock(file) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_locked(path: Path) -> bool:
