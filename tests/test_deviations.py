@@ -392,12 +392,13 @@ def test_other_features_and_another_share(study):
 def test_a_worker_ends_with_the_process_that_began_it():
     """It holds the pipe open, so the pipe's end is its own."""
     worker = (
-        "import os, sys; from pconv_core.study.deviation_runs import _end_after; "
-        "print('begun', flush=True); sys.stdin.close(); _end_after(os.getppid())"
+        "import os; from pconv_core.study.deviation_runs import _end_after; "
+        # Asked before the test may end the parent, as `runs` does.
+        "parent = os.getppid(); print('begun', flush=True); _end_after(parent)"
     )
     parent = (
         "import subprocess, sys; "
-        f"child = subprocess.Popen([sys.executable, '-c', {worker!r}], stdin=subprocess.PIPE); "
+        f"child = subprocess.Popen([sys.executable, '-c', {worker!r}]); "
         "child.wait()"
     )
     began = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
