@@ -66,8 +66,10 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
-$(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb: $(call IN,study/published.csv)
-$(DONE)/07_psnr_table.ipynb: $(call IN,study/manifest.py)
+$(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,study/published.csv)
+$(DONE)/06_loss_curves.ipynb: $(call IN,study/pconv_curves.csv)
+$(DONE)/07_psnr_table.ipynb: $(call IN,study/disc.py study/manifest.py study/repair_cases.py files/foreign.py \
+            files/weights.py shipped/pconv64.safetensors)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/disc.py study/paired.py study/repair_cases.py \
             study/thin_effect.py files/foreign.py files/weights.py)
 $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/pconv64.safetensors)
@@ -84,6 +86,7 @@ $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 # What a chapter reads of committed runs.
 $(DONE)/03_pretrain_stage2.ipynb: $(wildcard results/reference/style/tables/*.csv)
 $(DONE)/08_deviations.ipynb: $(wildcard results/reference/deviations/*/* results/reference/thin/tables/*.csv results/reference/photographs/*/*.csv)
+$(DONE)/09_inpaint_a_photo.ipynb: $(wildcard results/reference/shipped/tables/*.csv)
 $(DONE)/10_benchmarks.ipynb: $(wildcard results/reference/bench/*.csv results/reference/bench/steps/*.csv)
 
 notebooks: | $(READY)  ## promote RUNS and a new run of the demo to results/reference, notebooks/, README

@@ -194,7 +194,7 @@ def test_levels_hand_over_without_a_seam():
 
 
 def test_training_size_is_kept():
-    for name in ("pconv", "partwise", "conv", "unet"):
+    for name in ("pconv", "partwise", "refined", "conv", "unet"):
         net = build_model(name, 88, 2, seed=0).eval()
         assert net.trained_size == net.folded().trained_size == 88
     assert weights.load_network(weights.SHIPPED).trained_size >= 64

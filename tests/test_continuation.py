@@ -1,4 +1,4 @@
-"""The smooth continuation that `ResidualUNet` adds to."""
+"""The smooth continuation that `ResidualUNet` and `RefinedUNet` add to."""
 
 import numpy as np
 import pytest
@@ -68,8 +68,9 @@ def test_the_far_inside_of_a_hole_is_a_mean_of_what_is_known():
     assert 0.5 < inside.min() <= inside.max() < 0.75
 
 
-def test_residual_network_begins_as_the_continuation():
-    net = build_model("residual", 64, 4, seed=0).eval()
+@pytest.mark.parametrize("name", ["residual", "refined"])
+def test_network_begins_as_the_continuation(name):
+    net = build_model(name, 64, 4, seed=0).eval()
     image = torch.rand(2, 3, 64, 50, generator=torch.Generator().manual_seed(0))
     mask = line_masks(1, 64, 4, seed=0)[..., :50].expand(2, 1, 64, 50)
     with torch.no_grad():
@@ -78,10 +79,13 @@ def test_residual_network_begins_as_the_continuation():
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
 
 
-def test_residual_network_gives_a_plain_surface_back_whatever_its_colour():
+@pytest.mark.parametrize("name", ["residual", "refined"])
+def test_network_gives_a_plain_surface_back_whatever_its_colour(name):
     """The U-Net sees the image less its mean, so what it adds does not depend on the colour."""
-    net = build_model("residual", 64, 4, seed=0).eval()
-    torch.nn.init.normal_(net.decoder[-1].conv.weight, generator=torch.Generator().manual_seed(0))
+    net = build_model(name, 64, 4, seed=0).eval()
+    generator = torch.Generator().manual_seed(0)
+    for weight in (p for p in net.parameters() if not p.any()):
+        torch.nn.init.normal_(weight, std=0.1, generator=generator)
     mask = torch.ones(1, 1, 64, 64)
     mask[..., 20:40, 20:40] = 0
     with torch.no_grad():

@@ -44,3 +44,22 @@ def test_measures_are_those_of_their_pixels():
 
 def test_known_pixels_decide_what_is_measured_on_the_output():
     assert disc.measure(mean_fill)["disc_known"] == 100
+
+
+def test_the_finding_tells_copying_from_filling():
+    """A network that copies badly and fills well leads in the hole, and falls behind on I_out."""
+
+    def off(hole, known):
+        return lambda images, masks: images + hole * (1 - masks) + known * masks
+
+    fills = {"fills": off(0.1, 0.1), "copies": off(0.2, 0.01), "Telea": off(0.3, 0)}
+    table = disc.table(fills)
+    assert table["model"].tolist() == list(fills)
+    assert table["disc_known"].tolist() == pytest.approx([20, 40, 100], abs=1e-3)
+    found = disc.finding(table.assign(features="none"), "fills", "copies")
+    assert "99.16% of such a picture is known" in found
+    out = table.set_index("model")["disc_out"]
+    lead = f"{out['fills'] - out['copies']:+.2f} dB from copies as P-Conv measures"
+    assert f"fills is {lead}, and +6.02 dB in the hole" in found
+    assert out["fills"] < out["copies"] - 5
+    assert "Telea, the best that learns nothing" in found

@@ -11,7 +11,7 @@ from pconv_core import evaluation
 from pconv_core.data import embedded, evaluation_set
 from pconv_core.files import lite0
 from pconv_core.models import build_model
-from pconv_core.study.tables import published
+from pconv_core.study.tables import beside_pconv, pconv_curves, published
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +312,22 @@ def test_towards_input_tells_the_identity(crops):
         return images / 2 + 0.25
 
     assert evaluation.towards_input(halfway, iter(crops)) == pytest.approx(0.5)
+
+
+def test_losses_beside_p_convs_bands():
+    """The median of a stage's last half, in the band or not, and how often that of stage 1."""
+    stages = ["stage1"] * 4 + ["stage2"] * 4 + ["finetune"]
+    inside = pd.DataFrame({"stage": stages, "total": [9, 9, 0.9, 1.1, 50, 50, 10, 20, 1]})
+    rises = pd.DataFrame({"stage": stages, "total": [9, 9, 0.2, 0.6, 50, 50, 8, 8, 1]})
+    table = beside_pconv({"pconv": inside, "unet": rises, "conv": rises}, pconv_curves())
+    assert table["network"].tolist() == ["partial U-Net 256"] * 2 + ["traditional U-Net 256"] * 2
+    assert table["median_total"].tolist() == pytest.approx([1, 15, 0.4, 8])
+    assert table["rise"].tolist() == pytest.approx([1, 15, 1, 20])
+    assert table["inside"].tolist() == ["yes", "yes", "yes", "no"]
+
+
+def test_p_convs_curves_are_those_of_its_figure():
+    curves = pconv_curves().set_index(["look", "stage"])
+    assert curves.loc[("pconv", "stage1"), ["first", "low", "high"]].tolist() == [2.4, 0.5, 1.3]
+    assert curves.loc[("pconv", "stage2"), ["first", "low", "high"]].tolist() == [24, 7, 26]
+    assert (curves.loc["unet", ["low", "high"]] == [0.2, 1.4]).all(axis=None)

@@ -7,6 +7,7 @@ import pytest
 from pconv_core.evaluation import UP_TO_HALF
 from pconv_core.masks import KINDS
 from pconv_core.study import figures
+from pconv_core.study.tables import pconv_curves
 
 
 def test_differences_are_drawn_with_their_intervals():
@@ -116,3 +117,30 @@ def test_psnr_by_distance_is_drawn_from_near_to_far():
     (axis,) = figures.psnr_by_distance(table, {"a": "pconv", "b": "Telea"}).axes
     assert [line.get_ydata().tolist() for line in axis.lines] == [[20.0, 19.0], [19.0, 18.0]]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["1", "2"]
+
+
+def test_losses_are_drawn_over_the_bands_of_p_conv():
+    steps = np.arange(10, 110, 10)
+    total = np.where(steps <= 50, 0.8, 9.0)
+    stage = np.where(steps <= 50, "stage1", "stage2")
+    log = pd.DataFrame({"stage": stage, "step": steps, "total": total})
+    figure = figures.loss_curves({"ours": log, "other": log}, ["pconv", "conv"], pconv_curves())
+    banded, without = figure.axes
+    boxes = [c.get_paths()[0].get_extents() for c in banded.collections]
+    found = [(box.x0, box.x1, box.y0, box.y1) for box in boxes]
+    assert found == [(10, 50, 0.5, 1.3), (60, 100, 7, 26)]
+    assert not without.collections
+
+
+def test_discs_are_drawn_a_row_a_method():
+    rows = {"disc_out": [20, 30], "disc_comp": [35, 30], "disc_hole": [15, 10]}
+    table = pd.DataFrame({"model": ["net", "Telea"], **rows})
+    theirs = pd.Series({"PConv": 22.65, "U-Net": 13.37})
+    figure = figures.disc(table, {"net": "pconv", "Telea": "Telea"}, theirs)
+    for axis, (name, values) in zip(figure.axes, rows.items(), strict=True):
+        drawn = {
+            int(x.get_ydata()[0]): x.get_xdata()[0] for x in axis.lines if x.get_marker() == "o"
+        }
+        assert drawn == {1: values[0], 0: values[1]}, name
+    assert {t.get_text() for t in figure.axes[0].texts} == {"PConv", "U-Net"}
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Telea", "net"]

@@ -18,14 +18,15 @@ SHAPES = [(1, 32, 32), (2, 47, 65), (1, 150, 33)]
 
 def exported(folder, model):
     net = build_model(model, SETTINGS["size"], SETTINGS["base_channels"], seed=1)
-    torch.nn.init.normal_(net.decoder[-1].conv.weight)  # zeros in "residual"
+    for weight in (p for p in net.parameters() if not p.any()):
+        torch.nn.init.normal_(weight, std=0.1)  # zeros, in "residual" and "refined"
     checkpoints.save_weights(folder / "a.pt", net, {"model": model, **SETTINGS})
     out = folder / "a.onnx"
     assert main(["export", "--checkpoint", str(folder / "a.pt"), "--onnx", str(out)]) == 0
     return net.eval(), out
 
 
-@pytest.mark.parametrize("model", ["pconv", "partwise", "residual"])
+@pytest.mark.parametrize("model", ["pconv", "partwise", "residual", "refined"])
 def test_onnx_runtime_agrees_with_torch(tmp_path, model):
     net, out = exported(tmp_path, model)
     assert max(entry.version for entry in onnx.load(out).opset_import) >= 23

@@ -21,6 +21,7 @@ COLOURS = {
     "Telea": "#000000",
     "biharmonic": "#E69F00",
     "continuation": "#7F5F00",  # darker than any of theirs
+    "shipped weights": "#6A2C91",
 }
 STYLE = {
     "font.size": 10,

@@ -4,7 +4,7 @@ P-Conv's PSNR is that of one photograph with one disc over a face, measured on I
 is about pixels that were never missing.  Here are four measures of such a case, apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import cv2
 import numpy as np
@@ -54,6 +54,45 @@ def measure(fill: evaluation.Fill, seed: int = 0) -> dict[str, float]:
         }
         rows.append({k: evaluation.psnr(a.numpy(), b.numpy()) for k, (a, b) in pairs.items()})
     return pd.DataFrame(rows).mean().to_dict()
+
+
+def table(fills: Mapping[str, evaluation.Fill], seed: int = 0) -> pd.DataFrame:
+    """Measure several methods: a row each, `model` and `MEASURES`.
+
+    disc_known is 100 dB, as of equal pictures, where I_out leaves known pixels as they are.
+    """
+    return pd.DataFrame([{"model": name, **measure(f, seed)} for name, f in fills.items()])
+
+
+def finding(table: pd.DataFrame, ours: str, other: str) -> str:
+    """Say what P-Conv's measure and the others make of two networks, in a few lines.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `table` makes it.
+    ours, other : str
+        Networks in its column `model`.
+    """
+    rows = table.set_index("model")
+    learned_nothing = rows.loc[[name for name in evaluation.BASELINES if name in rows.index]]
+    best = learned_nothing["disc_comp"].idxmax()
+    lines = [f"{1 - SHARE:.2%} of such a picture is known."]
+    for name in (ours, other):
+        row = rows.loc[name]
+        lines.append(
+            f"{name}: {row['disc_out']:.2f} dB of I_out, about what it has over the known pixels "
+            f"alone, {row['disc_known']:.2f} dB; with these put back {row['disc_comp']:.2f} dB; in "
+            f"the hole {row['disc_hole']:.2f} dB"
+        )
+    lead = rows.loc[ours, list(MEASURES)] - rows.loc[other, list(MEASURES)]
+    lines += [
+        f"So {ours} is {lead['disc_out']:+.2f} dB from {other} as P-Conv measures, and "
+        f"{lead['disc_hole']:+.2f} dB in the hole.",
+        f"{best}, the best that learns nothing: {rows.loc[best, 'disc_comp']:.2f} dB, in the hole "
+        f"{rows.loc[best, 'disc_hole']:.2f} dB.",
+    ]
+    return "\n".join(lines)
 
 
 def _mask(rng: np.random.Generator) -> np.ndarray:

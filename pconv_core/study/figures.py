@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from pconv_core.evaluation import UP_TO_HALF
@@ -12,7 +13,7 @@ from pconv_core.files.figure import COLOURS, WIDTH, page, plain_log_axis
 from pconv_core.models import composite
 
 PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
-MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D"}
+MARKERS = {"pconv": "o", "unet": "s", "pconv_small": "v", "conv": "D", "shipped weights": "P"}
 KIND_COLOURS = {"occlusion": "pconv", "strokes": "unet", "thin": "conv", "mixed": "biharmonic"}
 
 # Axes of the measures that figures show beside each other.
@@ -179,7 +180,9 @@ def style_effect(by_seed: pd.DataFrame, effect: pd.DataFrame) -> Figure:
     return figure
 
 
-def loss_curves(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure:
+def loss_curves(
+    logs: dict[str, pd.DataFrame], colours: Sequence[str], curves: pd.DataFrame
+) -> Figure:
     """P-Conv's three-panel figure: total loss against step, a panel a network.
 
     Parameters
@@ -188,13 +191,21 @@ def loss_curves(logs: dict[str, pd.DataFrame], colours: Sequence[str]) -> Figure
         As `Study.log` returns it.
     colours : sequence of str
         Keys of COLOURS, one a panel.
+    curves : DataFrame
+        As `tables.pconv_curves` returns it; its bands are drawn behind ours.
     """
-    with page(3.0, 1, len(logs), sharey=True) as (figure, axes):
+    with page(3.2, 1, len(logs), sharey=True) as (figure, axes):
         for axis, (title, log), colour in zip(axes, logs.items(), colours, strict=True):
             axis.plot(log["step"], log["total"], ".", markersize=4, color=COLOURS[colour])
             axis.set(title=title, xlabel="step", yscale="log")
             plain_log_axis(axis)
             _mark_stages(axis, log)
+            for band in curves[curves["look"] == colour].itertuples():
+                steps = log.loc[log["stage"] == band.stage, "step"]
+                span = [steps.min(), steps.max()]
+                axis.fill_between(span, band.low, band.high, color="#BBBBBB", alpha=0.5, lw=0)
+        bands = Patch(color="#BBBBBB", alpha=0.5, lw=0, label="P-Conv's curve stays in here")
+        figure.legend(handles=[bands], loc="outside lower center")
         low, high = axes[0].get_ylim()
         axes[0].set_ylim(low, high * 1.8)  # room for the stages' names
         axes[0].set_ylabel("total loss (eq. 7, as trained)")
@@ -347,6 +358,39 @@ def psnr_by_distance(table: pd.DataFrame, styles: dict[str, str]) -> Figure:
         axis.set_xticks(range(len(spans)), spans)
         axis.set(xlabel="distance from the known pixels in pixels", ylabel="PSNR in dB")
         figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def disc(table: pd.DataFrame, styles: dict[str, str], theirs: pd.Series) -> Figure:
+    """PSNR of I_out, of I_comp and in the hole on P-Conv's kind of test case, a row a method.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `disc.table` makes it.
+    styles : dict of model -> key of COLOURS
+    theirs : Series
+        P-Conv's figures of I_out in dB, by the names of its networks.
+    """
+    panels = {
+        "disc_out": "$I_{out}$, as P-Conv",
+        "disc_comp": "$I_{comp}$, known pixels put back",
+        "disc_hole": "in the hole alone",
+    }
+    rows = list(styles)[::-1]
+    found = table.set_index("model").loc[rows]
+    with page(0.7 + 0.3 * len(rows), 1, len(panels), sharey=True) as (figure, axes):
+        for axis, (name, title) in zip(axes, panels.items(), strict=True):
+            for line, model in enumerate(rows):
+                look = _line(model, styles[model]) | {"linestyle": "", "marker": "o"}
+                axis.plot(found.loc[model, name], line, **look)
+            axis.set(title=title, xlabel="PSNR in dB")
+        for name, value in theirs.items():
+            axes[0].axvline(value, color="#666666", linewidth=0.8, linestyle=":")
+            axes[0].text(value, len(rows) - 0.4, name, ha="center", va="bottom", fontsize=7)
+        axes[0].set_title(axes[0].get_title(), pad=14)
+        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].set_ylim(-0.6, len(rows) - 0.4)
     return figure
 
 

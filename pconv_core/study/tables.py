@@ -68,6 +68,51 @@ def published() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
+def pconv_curves() -> pd.DataFrame:
+    """Bands of the total loss in P-Conv's published figure, read off it.
+
+    The curve of the partial U-Net at 224 was not read point by point; it looks like that at 256.
+
+    Returns
+    -------
+    DataFrame
+        look (a key of `Study.entrants`), network, stage, first (where the curve begins, NaN if not
+        read), low, high (between which it stays once it has settled).
+    """
+    with (files("pconv_core.study") / "pconv_curves.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
+
+
+def beside_pconv(logs: dict[str, pd.DataFrame], curves: pd.DataFrame) -> pd.DataFrame:
+    """Our total losses beside P-Conv's.
+
+    Parameters
+    ----------
+    logs : dict of look -> loss record
+        As `Study.log` returns it, by the keys of `Study.entrants`.
+    curves : DataFrame
+        As `pconv_curves` returns it.
+
+    Returns
+    -------
+    DataFrame
+        network and stage, P-Conv's low and high; median of the last half of our stage, over that of
+        the last half of stage 1 (rise), and inside ("yes" or "no": whether it lies in the band).
+    """
+    rows = []
+    for row in curves[curves["look"].isin(list(logs))].itertuples():
+        halves = {
+            stage: part["total"].iloc[len(part) // 2 :].median()
+            for stage, part in logs[row.look].groupby("stage")
+        }
+        ours = halves[row.stage]
+        inside = "yes" if row.low <= ours <= row.high else "no"
+        rise = ours / halves["stage1"]
+        rows.append((row.network, row.stage, row.low, row.high, ours, rise, inside))
+    names = ["network", "stage", "pconv_low", "pconv_high", "median_total", "rise", "inside"]
+    return pd.DataFrame(rows, columns=names)
+
+
 def stage_finding(table: pd.DataFrame, earlier: pd.DataFrame | None = None) -> str:
     """Say what networks reach, as `Study.measure_stage` found, and what changed since `earlier`."""
     table = table.set_index("model")
