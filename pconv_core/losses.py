@@ -231,18 +231,27 @@ class InpaintingLoss(nn.Module):
         if chosen is not None:
             # Indexed, not `index_select`: that would change the memory order.
             seen = tuple(x[chosen] for x in seen)
-        f_out, f_comp, f_gt = self.three_features(*seen)
-        terms = {
-            "valid": self.valid(out, image, mask),
-            "hole": self.hole(out, image, mask),
-            "perceptual": self.perceptual(f_out, f_comp, f_gt),
-            "style_out": self.style_scale * self.style(f_out, f_gt),
-            "style_comp": self.style_scale * self.style(f_comp, f_gt),
-            "tv": self.total_variation(comp, mask),
-        }
+        terms = {"valid": self.valid(out, image, mask), "hole": self.hole(out, image, mask)}
+        terms |= self.feature_terms(*seen)
+        terms["tv"] = self.total_variation(comp, mask)
         total = sum(self.weights[name] * term for name, term in terms.items())
         record = {"total": total, **terms}
         return total, {name: term.detach() for name, term in record.items()}
+
+    def feature_terms(self, out: Tensor, comp: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """The perceptual term and both style terms of I_out, I_comp and I_gt, (N, 3, H, W) each.
+
+        All are 0, and no image passes the features, if their weights are 0.
+        """
+        names = ("perceptual", "style_out", "style_comp")
+        if not any(self.weights[name] for name in names):
+            return dict.fromkeys(names, out.new_zeros(()))
+        f_out, f_comp, f_gt = self.three_features(out, comp, image)
+        return {
+            "perceptual": self.perceptual(f_out, f_comp, f_gt),
+            "style_out": self.style_scale * self.style(f_out, f_gt),
+            "style_comp": self.style_scale * self.style(f_comp, f_gt),
+        }
 
     compose = staticmethod(composite)  # I_comp
 

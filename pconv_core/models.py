@@ -256,29 +256,33 @@ class ResidualUNet(PartwiseUNet):
         return self.normalise.inverse(smooth + self.pass_through(x, mask))
 
 
+LEAK = 0.2  # of the leaky ReLU, as in the paper's decoder
+
+
 class Residual(nn.Module):
-    """x plus two 3x3 convolutions of it, each after a ReLU; begins as x."""
+    """x plus two 3x3 convolutions of it, each after a leaky ReLU; begins nearly as x."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.kaiming_normal_(self.first.weight, a=LEAK)
+        nn.init.normal_(self.second.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, C, H, W) to such."""
-        return x + self.second(F.relu(self.first(F.relu(x))))
+        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, LEAK)), LEAK))
 
 
 class RefinedUNet(InpaintingNet):
-    """A U-Net that works at full resolution on a smooth continuation: I_out = S + U(x, S, 1 - M).
+    """A U-Net at full resolution on a smooth continuation: I_out = S + (1 - M) U(S, 1 - M).
 
-    S is `continuation`, itself a pyramid of partial convolutions.  The first layer is a partial
-    convolution of two parts, each by its own sum(1)/sum(M): the image, known where M is 1, and S
-    with the hole 1 - M, known everywhere; both less the mean of the known pixels.  From there on
-    nothing is unknown, and a partial convolution of what is all known is a plain one, but for the
-    border; so the other layers are plain.  They stand in residual blocks, without batch norm: one
-    at full resolution, where the U-Nets above have a single convolution, and one at each of three
-    halvings, on the way down and on the way back.  A departure from the paper.
+    S is `continuation`, a pyramid of partial convolutions that learns nothing.  Behind it no pixel
+    is unknown, and a partial convolution of what is all known is a plain one, but for the border.
+    So the layers of U are plain.  They stand in residual blocks, without batch norm: one at full
+    resolution, where the U-Nets above have a single convolution, two at each of two halvings, and
+    two at each size on the way back.  What is known stays as it is: L_valid, which is least where
+    U is 0, would else hold U near 0 in the hole, too.  A departure from the paper.
 
     Parameters
     ----------
@@ -288,46 +292,48 @@ class RefinedUNet(InpaintingNet):
         Width at full resolution, doubled at each halving.
     """
 
-    HALVINGS = 3
-
     def __init__(self, levels: int = 8, base_channels: int = 64):
         super().__init__()
         self.levels = levels
-        widths = [base_channels * 2**i for i in range(self.HALVINGS + 1)]
+        widths = [base_channels, 2 * base_channels, 4 * base_channels]
         self.normalise = Normalise()
-        self.first = PartwiseConv2d(3 + 4, base_channels, 3, padding=1)
-        self.encoder = nn.ModuleList([Residual(base_channels)])
-        self.decoder = nn.ModuleList()
+        first = nn.Conv2d(4, base_channels, 3, padding=1)
+        self.encoder = nn.ModuleList([nn.Sequential(first, Residual(base_channels))])
+        self.narrowing, self.decoder = nn.ModuleList(), nn.ModuleList()
         for narrow, wide in pairwise(widths):
             halving = nn.Conv2d(narrow, wide, 3, stride=2, padding=1)
-            self.encoder.append(nn.Sequential(halving, Residual(wide)))
-            self.decoder.insert(0, nn.ModuleList([nn.Conv2d(wide, narrow, 1), Residual(narrow)]))
+            self.encoder.append(nn.Sequential(halving, Residual(wide), Residual(wide)))
+            self.narrowing.insert(0, nn.Conv2d(wide, narrow, 1))
+            self.decoder.insert(0, nn.Sequential(Residual(narrow), Residual(narrow)))
         self.last = nn.Conv2d(base_channels, 3, 3, padding=1)
-        self._initialise(decoder_slope=0.0)
-        for conv in (self.last, *(m.second for m in self.modules() if isinstance(m, Residual))):
-            nn.init.zeros_(conv.weight)
+        # The other weights begin as PyTorch has them, smaller than those of He et al.: without norm
+        # the features would grow from halving to halving.
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
         check_pair(image, mask, smallest=MIN_SIZE)
         x = torch.where(mask.bool(), self.normalise(image), 0)
         smooth = continuation(x, mask, self.levels)
-        mean = known_mean(x, mask)
-        parts = [torch.where(mask.bool(), x - mean, 0), torch.cat([smooth - mean, 1 - mask], 1)]
-        y, _ = self.first.convolve(parts, [mask, torch.ones_like(mask)])
-        return self.normalise.inverse(smooth + self.pass_through(y))
+        hole = 1 - mask
+        added = self.pass_through(torch.cat([smooth - known_mean(x, mask), hole], dim=1))
+        return self.normalise.inverse(smooth + hole * added)
 
     def pass_through(self, x: Tensor) -> Tensor:
-        """Encode and decode features (N, base_channels, H, W): (N, 3, H, W)."""
+        """Encode and decode the continuation less its mean, and the hole: (N, 4, H, W)."""
         skips = []
         for block in self.encoder:
             x = block(x)
             skips.append(x)
         skips.pop()
-        for narrow, block in self.decoder:
+        for narrowing, block in zip(self.narrowing, self.decoder, strict=True):
             skip = skips.pop()
-            x = block(skip + double(narrow(x), skip.shape[-2:]))
-        return self.last(F.relu(x))
+            size = skip.shape[-2:]
+            wide = F.interpolate(narrowing(x), size=size, mode="bilinear", align_corners=False)
+            x = block(skip + wide)
+        # A plain ReLU here was seen to die in the first steps, all channels at once.
+        return self.last(F.leaky_relu(x, LEAK))
 
 
 class ConvUNet(PConvUNet):

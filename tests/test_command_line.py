@@ -110,6 +110,14 @@ def test_a_decay_that_is_none_is_one_line_before_the_first_step(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("weight", ["-0.1", "nan"])
+def test_a_perceptual_weight_below_0_is_refused(tmp_path, capsys, weight):
+    named = ["--images", "embedded", "--checkpoint", str(tmp_path / "a.pt")]
+    assert main(["train", *named, "--lambda-perceptual", weight]) == 2
+    assert f"--lambda-perceptual is {weight}; it should be at least 0" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_help_of_train_and_bench_names_what_is_where_torch_is():
     said = {name: run(IMPORTED, name, "--help").stdout for name in ("train", "bench")}
     assert set(MODELS) | set(PRECISION_CHOICES) <= set(re.findall(r"\w+", said["train"]))

@@ -108,6 +108,26 @@ def test_weights_are_told_by_name(loss, batch):
     assert total == 2 * terms["tv"]
 
 
+class Forbidden(torch.nn.Module):
+    """Features that no image may pass."""
+
+    def forward(self, image):
+        raise AssertionError("an image passed the features")
+
+
+def test_features_without_weight_are_not_computed(batch):
+    without = dict.fromkeys(("perceptual", "style_out", "style_comp"), 0)
+    total, terms = InpaintingLoss(Forbidden(), **without)(*batch)
+    assert total.item() == pytest.approx(
+        (terms["valid"] + 6 * terms["hole"] + 0.1 * terms["tv"]).item()
+    )
+    assert list(terms) == ["total", *losses.WEIGHTS]
+    assert not any(terms[name] for name in without)
+    for name in without:
+        with pytest.raises(AssertionError, match="passed the features"):
+            InpaintingLoss(Forbidden(), **{**without, name: 1})(*batch)
+
+
 def test_style_scale_makes_widths_weigh_alike():
     """Random features of any width give style terms of one size, when scaled by the width."""
     g = torch.Generator().manual_seed(0)

@@ -259,6 +259,7 @@ def test_a_preview_is_drawn_and_changes_nothing(tmp_path):
         (["--model", "unet"], "model 'pconv' instead of 'unet'"),
         (["--cosine"], "(cosine None instead of True, steps None instead of 24)"),
         (["--average", "0.9"], "(average None instead of 0.9)"),
+        (["--lambda-perceptual", "0"], "(lambda_perceptual None instead of 0.0)"),
     ],
 )
 def test_other_settings_are_refused(tmp_path, capsys, more, message):

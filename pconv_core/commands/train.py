@@ -17,6 +17,7 @@ _DECIDING += ("lambda_style", "freeze_encoder_bn", "features", "feature_width", 
 _DECIDING += ("mask_kind", "features_share", "precision", "accumulate")
 # These too, but only where they are on: off, they change no checkpoint.
 _DECIDING_IF_ON = ("cosine", "average")
+_PERCEPTUAL = 0.05  # the paper's weight
 
 
 def add(command) -> None:
@@ -57,6 +58,11 @@ def add(command) -> None:
     option("--feature-width", type=float, help="width of random features; 1 = VGG-16")
     option("--features-share", type=float, help="share of a batch that they see, in (0, 1]")
     option("--lambda-style", type=float, default=120.0, help="style weight (default 120)")
+    perceptual = (
+        f"perceptual weight (default {_PERCEPTUAL:g}); with both 0 the loss is L1 and total "
+    )
+    perceptual += "variation, and nothing passes the features"
+    option("--lambda-perceptual", type=float, default=_PERCEPTUAL, help=perceptual)
     option("--freeze-encoder-bn", action="store_true", help="as in the paper's fine-tuning")
     option("--record-every", type=int, metavar="STEPS", help="steps a row of the record")
     option("--record", type=Path, metavar="FILE.csv", help="where the loss record goes")
@@ -110,7 +116,13 @@ def _run(given) -> None:
         unreadable=given.checkpoint.with_suffix(".unreadable.txt"),
     )
     features = VGGFeatures(given.features, given.feature_width, given.seed)
-    loss = InpaintingLoss(features, given.feature_width, given.features_share, given.seed)
+    loss = InpaintingLoss(
+        features,
+        given.feature_width,
+        given.features_share,
+        given.seed,
+        perceptual=given.lambda_perceptual,
+    )
     with distributed.group() as device:
         if given.resume_previous and distributed.rank() == 0:
             checkpoints.restore_previous(given.checkpoint)
@@ -150,6 +162,9 @@ def _check(given) -> None:
     options.check(given, checkpoint_every=1, accumulate=1, learning_rate=0, steps=0, epochs=0)
     if not 0 <= given.average < 1:
         raise ValueError(f"--average is {given.average:g}; it should be in [0, 1)")
+    if not given.lambda_perceptual >= 0:
+        found = f"--lambda-perceptual is {given.lambda_perceptual:g}"
+        raise ValueError(f"{found}; it should be at least 0")
     if given.accumulate > given.batch_size:
         raise ValueError(
             f"--accumulate is {given.accumulate}; it should be at most the batch size, "
@@ -168,6 +183,8 @@ def _settings(given, steps: int) -> dict:
     """What of the options decides the weights."""
     on = [name for name in _DECIDING_IF_ON if getattr(given, name)]
     settings = {name: getattr(given, name) for name in (*_DECIDING, *on)}
+    if given.lambda_perceptual != _PERCEPTUAL:
+        settings["lambda_perceptual"] = given.lambda_perceptual
     # More steps make a run longer, but with the cosine another one from its first step.
     return settings | ({"steps": steps} if given.cosine else {})
 
