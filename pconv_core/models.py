@@ -282,7 +282,7 @@ class RefinedUNet(InpaintingNet):
     So the layers of U are plain.  They stand in residual blocks, without batch norm: one at full
     resolution, where the U-Nets above have a single convolution, two at each of two halvings, and
     two at each size on the way back.  What is known stays as it is: L_valid, which is least where
-    U is 0, would else hold U near 0 in the hole, too.  A departure from the paper.
+    U is 0, would else pull at U before it tells hole from known.  A departure from the paper.
 
     Parameters
     ----------

@@ -59,6 +59,8 @@ def compare(
 def published() -> pd.DataFrame:
     """Figures of the paper, P-Conv and other re-implementations, as published.
 
+    Three rows are this study's own, of P-Conv's photograph, which cannot be shared.
+
     Returns
     -------
     DataFrame
