@@ -28,7 +28,7 @@ SCRATCH := $(CURDIR)/.scratch/nbval
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DELETE_ON_ERROR:
-.PHONY: help install all settings plan notebooks trainings tables deviations style thin shipped report bench stress test lint unit nbval lab clean distclean
+.PHONY: help install all settings plan notebooks trainings tables deviations style thin trials shipped report bench stress test lint unit nbval lab clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -120,6 +120,10 @@ style: | $(READY)  ## style weight 120 against 1 over random seeds, hours; PRETR
 thin: PROFILE = thin
 thin: | $(READY)  ## what changes on thin holes, three random seeds, an hour; PRETRAIN=DIR TEST=DIR: results/thin
 	@$(BIN)/python -m pconv_core.study.thin_effect $(SETTINGS)
+
+trials: PROFILE = trials
+trials: | $(READY)  ## what the shipped weights' recipe was chosen by, an hour; PRETRAIN=DIR, TEST=DIR of validation: results/trials
+	@$(BIN)/python -m pconv_core.study.trials $(SETTINGS)
 
 shipped: | $(READY)  ## measure the shipped weights, half an hour; TEST=DIR of photographs: results/shipped
 	@$(BIN)/python -m pconv_core.study.repair_cases --out results/shipped/tables/repair_cases.csv
