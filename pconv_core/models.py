@@ -27,6 +27,7 @@ __all__ = [
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LEAK = 0.2  # slope of the leaky ReLU below 0 in the paper's decoder
 MIN_SIZE = 32
 # Of `continuation`, on each level.
 _MEANS, _STEPS = 2, 6
@@ -182,9 +183,9 @@ class PConvUNet(InpaintingNet):
         for i in reversed(range(levels)):
             last = i == 0
             conv = self.conv(widths[i + 1] + widths[i], widths[i], 3, padding=1, bias=last)
-            activation = nn.Identity() if last else nn.LeakyReLU(0.2, inplace=True)
+            activation = nn.Identity() if last else nn.LeakyReLU(LEAK, inplace=True)
             self.decoder.append(Block(conv, not last, activation))
-        self._initialise(decoder_slope=0.2)
+        self._initialise(decoder_slope=LEAK)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Inpaint.
@@ -254,9 +255,6 @@ class ResidualUNet(PartwiseUNet):
         smooth = continuation(x, mask, len(self.encoder))
         x = torch.where(mask.bool(), x - known_mean(x, mask), 0)
         return self.normalise.inverse(smooth + self.pass_through(x, mask))
-
-
-LEAK = 0.2  # of the leaky ReLU, as in the paper's decoder
 
 
 class Residual(nn.Module):

@@ -319,8 +319,10 @@ def test_losses_beside_p_convs_bands():
     stages = ["stage1"] * 4 + ["stage2"] * 4 + ["finetune"]
     inside = pd.DataFrame({"stage": stages, "total": [9, 9, 0.9, 1.1, 50, 50, 10, 20, 1]})
     rises = pd.DataFrame({"stage": stages, "total": [9, 9, 0.2, 0.6, 50, 50, 8, 8, 1]})
-    table = beside_pconv({"pconv": inside, "unet": rises, "conv": rises}, pconv_curves())
-    assert table["network"].tolist() == ["partial U-Net 256"] * 2 + ["traditional U-Net 256"] * 2
+    logs = {"pconv": ("ours", inside), "unet": ("other", rises), "conv": ("none", rises)}
+    table = beside_pconv(logs, pconv_curves())
+    assert table["model"].tolist() == ["ours"] * 2 + ["other"] * 2
+    assert table["beside"].tolist() == ["partial U-Net 256"] * 2 + ["traditional U-Net 256"] * 2
     assert table["median_total"].tolist() == pytest.approx([1, 15, 0.4, 8])
     assert table["rise"].tolist() == pytest.approx([1, 15, 1, 20])
     assert table["inside"].tolist() == ["yes", "yes", "yes", "no"]

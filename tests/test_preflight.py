@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pconv_core import losses
+from pconv_core.models import build_model
 from pconv_core.study import preflight
 from pconv_core.study.profile import load_profile
 
@@ -42,6 +43,23 @@ def test_everything_missing_is_listed_at_once(tmp_path, monkeypatch):
     ):
         assert part in text
     assert text.count("\n  - ") == 5
+
+
+def test_three_runs_need_more_disk_than_one(monkeypatch):
+    free = []
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, free[-1]))
+    profile = load_profile("demo")
+    needed = []
+    for runs in (1, 3):
+        low, high = 0, 10**12
+        while high - low > 1:  # the least that is enough
+            free.append((low + high) // 2)
+            enough = not preflight._disk(profile, runs * 12)
+            low, high = (low, free[-1]) if enough else (free[-1], high)
+        needed.append(high)
+    weights = 4 * sum(p.numel() for p in build_model("pconv", 64, 16, 0).parameters())
+    assert needed[1] - needed[0] == 2 * 12 * weights
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -387,8 +387,10 @@ def disc(table: pd.DataFrame, styles: dict[str, str], theirs: pd.Series) -> Figu
             axis.set(title=title, xlabel="PSNR in dB")
         for name, value in theirs.items():
             axes[0].axvline(value, color="#666666", linewidth=0.8, linestyle=":")
-            axes[0].text(value, len(rows) - 0.4, name, ha="center", va="bottom", fontsize=7)
-        axes[0].set_title(axes[0].get_title(), pad=14)
+            axes[0].text(
+                value, len(rows) - 0.4, f"P-Conv's\n{name}", ha="center", va="bottom", fontsize=7
+            )
+        axes[0].set_title(axes[0].get_title(), pad=22)
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(-0.6, len(rows) - 0.4)
     return figure

@@ -11,14 +11,17 @@ from pconv_core.models import build_model
 from pconv_core.study.profile import PHOTOS, Profile
 from pconv_core.study.run import RESULTS, Study, make_loss, perceptual_features
 
-# Weights and Adam's two moments, float32; the last two checkpoints and one being written; then
-# three stages of four networks as weights alone.
-_COPIES = 3 * 3 + 3 * 4
+# Weights and Adam's two moments, float32; the last two checkpoints and one being written.
+_OF_TRAINING = 3 * 3
+_OF_RUN = 3 * 4  # three stages of four networks, as weights alone
 _SPARE = 2**28  # tables, figures, logs
 
 
-def problems(profile: Profile) -> list[str]:
-    """List all that stands in the way of a run, each with what would help; perhaps nothing."""
+def problems(profile: Profile, runs: int = 1, side_by_side: int = 1) -> list[str]:
+    """List all that stands in the way of a run, each with what would help; perhaps nothing.
+
+    Its disk is to hold the weights of so many `runs`, of which so many trainings go on at a time.
+    """
     found = []
     for name in PHOTOS:
         try:
@@ -34,23 +37,23 @@ def problems(profile: Profile) -> list[str]:
         lite0.network()
     except ValueError as error:
         found.append(str(error))
-    found += _disk(profile)
+    found += _disk(profile, runs * _OF_RUN + side_by_side * _OF_TRAINING)
     if features is not None and profile.device != "cpu" and torch.cuda.is_available():
         found += _gpu_memory(profile, features)
     return list(dict.fromkeys(found))
 
 
-def check(profile: Profile) -> None:
+def check(profile: Profile, runs: int = 1, side_by_side: int = 1) -> None:
     """Raise ValueError with all `problems`, if there are any."""
-    found = problems(profile)
+    found = problems(profile, runs, side_by_side)
     if found:
         listed = "\n".join(f"  - {p}" for p in found)
         raise ValueError(f"profile {profile.profile} cannot run yet:\n{listed}")
 
 
-def _disk(profile: Profile) -> list[str]:
+def _disk(profile: Profile, copies: int) -> list[str]:
     net = build_model("pconv", profile.size, profile.base_channels, profile.seed)
-    needed = 4 * sum(p.numel() for p in net.parameters()) * _COPIES + _SPARE
+    needed = 4 * sum(p.numel() for p in net.parameters()) * copies + _SPARE
     place = (RESULTS / profile.name).resolve()
     while not place.exists():
         place = place.parent

@@ -85,33 +85,36 @@ def pconv_curves() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def beside_pconv(logs: dict[str, pd.DataFrame], curves: pd.DataFrame) -> pd.DataFrame:
+def beside_pconv(logs: dict[str, tuple[str, pd.DataFrame]], curves: pd.DataFrame) -> pd.DataFrame:
     """Our total losses beside P-Conv's.
 
     Parameters
     ----------
-    logs : dict of look -> loss record
-        As `Study.log` returns it, by the keys of `Study.entrants`.
+    logs : dict of look -> (name, loss record)
+        Our networks, by the keys of `Study.entrants`; the record as `Study.log` returns it.
     curves : DataFrame
         As `pconv_curves` returns it.
 
     Returns
     -------
     DataFrame
-        network and stage, P-Conv's low and high; median of the last half of our stage, over that of
-        the last half of stage 1 (rise), and inside ("yes" or "no": whether it lies in the band).
+        model (ours), beside (P-Conv's) and stage, P-Conv's low and high; median of the last half
+        of our stage, over that of the last half of stage 1 (rise), and inside ("yes" or "no":
+        whether it lies in the band).
     """
     rows = []
     for row in curves[curves["look"].isin(list(logs))].itertuples():
+        name, log = logs[row.look]
         halves = {
             stage: part["total"].iloc[len(part) // 2 :].median()
-            for stage, part in logs[row.look].groupby("stage")
+            for stage, part in log.groupby("stage")
         }
         ours = halves[row.stage]
         inside = "yes" if row.low <= ours <= row.high else "no"
         rise = ours / halves["stage1"]
-        rows.append((row.network, row.stage, row.low, row.high, ours, rise, inside))
-    names = ["network", "stage", "pconv_low", "pconv_high", "median_total", "rise", "inside"]
+        rows.append((name, row.network, row.stage, row.low, row.high, ours, rise, inside))
+    names = ["model", "beside", "stage", "pconv_low", "pconv_high"]
+    names += ["median_total", "rise", "inside"]
     return pd.DataFrame(rows, columns=names)
 
 

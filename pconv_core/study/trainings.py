@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             do(profile, _named(given.one, trainings), results)
             return 0
         if not given.list:
-            preflight.check(profile)
+            preflight.check(profile, given.random_seeds, given.side_by_side)
             claim(results / profile.name, profile)
         table = overview(profile, trainings, results)
         print(say(table, given.side_by_side), flush=True)
