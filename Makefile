@@ -85,7 +85,7 @@ $(DONE)/08_deviations.ipynb: $(DONE)/06_loss_curves.ipynb $(DONE)/07_psnr_table.
 $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 # What a chapter reads of committed runs.
 $(DONE)/03_pretrain_stage2.ipynb: $(wildcard results/reference/style/tables/*.csv)
-$(DONE)/08_deviations.ipynb: $(wildcard results/reference/deviations/*/* results/reference/thin/tables/*.csv results/reference/photographs/*/*.csv)
+$(DONE)/08_deviations.ipynb: $(wildcard $(addprefix results/reference/,deviations/*/* thin/tables/*.csv trials/tables/*.csv photographs/*/*.csv))
 $(DONE)/09_inpaint_a_photo.ipynb: $(wildcard results/reference/shipped/tables/*.csv)
 $(DONE)/10_benchmarks.ipynb: $(wildcard results/reference/bench/*.csv results/reference/bench/steps/*.csv)
 

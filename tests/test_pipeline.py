@@ -211,6 +211,7 @@ def test_nothing_to_do_when_all_is_made(finished_run):
         ("pconv_core/study/readme.py", []),
         ("pconv_core/study/pipeline.py", []),
         ("results/reference/deviations/tables/runs.csv", ["08"]),
+        ("results/reference/trials/tables/trials.csv", ["08"]),
         ("results/reference/photographs/tables/towards_input.csv", ["08"]),
         ("results/reference/demo/tables/psnr_overall.csv", []),
     ],

@@ -35,7 +35,7 @@ _LEFT = {
         *("*/manifest/*.csv", "*/logs/*.csv"),
     ),
 }
-_NO_CHAPTERS = ("bench", "deviations", "style", "thin", "shipped", "trainings")
+_NO_CHAPTERS = ("bench", "deviations", "style", "thin", "trials", "shipped", "trainings")
 _INJECTED = "injected-parameters"
 
 
