@@ -69,10 +69,10 @@ $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.p
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,study/published.csv)
 $(DONE)/06_loss_curves.ipynb: $(call IN,study/pconv_curves.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/disc.py study/manifest.py study/repair_cases.py files/foreign.py \
-            files/weights.py shipped/pconv64.safetensors)
+            files/weights.py shipped/refined64.safetensors)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/disc.py study/paired.py study/repair_cases.py \
             study/thin_effect.py files/foreign.py files/weights.py)
-$(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/pconv64.safetensors)
+$(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/refined64.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 
 # What a chapter reads of another: weights, logs or tables.

@@ -12,8 +12,10 @@ from safetensors import safe_open
 from pconv_core import data, evaluation
 from pconv_core.__main__ import main
 from pconv_core.files import weights
-from pconv_core.models import ResidualUNet
+from pconv_core.models import RefinedUNet
 
+MEASURES = ("psnr", "lite0")
+CLASSICAL = ("Telea", "Navier-Stokes", "biharmonic")
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 CARD = weights.SHIPPED.with_name("README.md").read_text()
@@ -26,7 +28,7 @@ def test_they_are_small_halves_and_nothing_else():
         assert len(file.metadata()) == 1
     assert kinds <= {torch.float16, torch.int64}
     net = weights.load_network(weights.SHIPPED)
-    assert type(net) is ResidualUNet
+    assert type(net) is RefinedUNet
     count = sum(p.numel() for p in net.parameters())
     assert f"{count:,} parameters" in CARD
 
@@ -101,9 +103,21 @@ def test_they_repair_lines_squares_and_plain_surfaces_better_than_telea(case):
 
 @pytest.mark.parametrize("size", [128, 256, 512])
 def test_they_pass_the_classical_methods_in_every_bin_on_photographs_never_seen(size):
-    bins = (
-        table("bins").query("size == @size and border").set_index(["model", "hole_ratio"])["psnr"]
-    )
-    ours = bins["shipped weights"]
-    for other in ("Telea", "Navier-Stokes"):
-        assert (ours > bins[other].loc[ours.index]).all()
+    bins = table("bins").query("size == @size and border")
+    psnr, lite0 = (bins.pivot(index="hole_ratio", columns="model", values=m) for m in MEASURES)
+    for other in CLASSICAL:
+        assert (psnr["shipped weights"] > psnr[other]).all()
+        assert (lite0["shipped weights"] < lite0[other]).all()
+
+
+@pytest.mark.parametrize("size", [128, 256, 512])
+def test_up_to_a_half_they_surely_gain_on_the_continuation_and_the_classical_methods(size):
+    found = table("differences").query("size == @size and hole_ratio == '0.01-0.5'")
+    psnr, lite0 = (found[found["measure"] == m].set_index("difference") for m in MEASURES)
+    for other in (*CLASSICAL, "continuation"):
+        name = f"shipped weights - {other}"
+        assert psnr.loc[name, "low"] > 0
+        assert lite0.loc[name, "high"] < 0
+    if size == 128:
+        names = [f"shipped weights - {other}" for other in CLASSICAL]
+        assert (psnr.loc[names, "mean"] >= 0.8).all()

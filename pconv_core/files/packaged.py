@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # What comes with the project; its model card lies beside it.
-SHIPPED = Path(__file__).parents[1] / "shipped" / "pconv64.safetensors"
+SHIPPED = Path(__file__).parents[1] / "shipped" / "refined64.safetensors"
 
 
 class Packaged(NamedTuple):
