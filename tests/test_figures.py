@@ -142,5 +142,5 @@ def test_discs_are_drawn_a_row_a_method():
             int(x.get_ydata()[0]): x.get_xdata()[0] for x in axis.lines if x.get_marker() == "o"
         }
         assert drawn == {1: values[0], 0: values[1]}, name
-    assert {t.get_text() for t in figure.axes[0].texts} == {"PConv", "U-Net"}
+    assert {t.get_text() for t in figure.axes[0].texts} == {"P-Conv's\nPConv", "P-Conv's\nU-Net"}
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["Telea", "net"]
