@@ -122,7 +122,7 @@ thin: | $(READY)  ## what changes on thin holes, three random seeds, an hour; PR
 	@$(BIN)/python -m pconv_core.study.thin_effect $(SETTINGS)
 
 trials: PROFILE = trials
-trials: | $(READY)  ## what the shipped weights' recipe was chosen by, an hour; PRETRAIN=DIR, TEST=DIR of validation: results/trials
+trials: | $(READY)  ## what speaks for the shipped weights' recipe, an hour; PRETRAIN=DIR, TEST=DIR of validation: results/trials
 	@$(BIN)/python -m pconv_core.study.trials $(SETTINGS)
 
 shipped: | $(READY)  ## measure the shipped weights, half an hour; TEST=DIR of photographs: results/shipped

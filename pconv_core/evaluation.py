@@ -76,7 +76,7 @@ def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def continuation_fill(images: Tensor, masks: Tensor) -> Tensor:
-    """Fill as `models.continuation`, down to one pixel: what `ResidualUNet` adds to."""
+    """Fill as `models.continuation`, down to one pixel; two departures add to it."""
     levels = math.ceil(math.log2(min(images.shape[-2:])))
     return continuation(images, masks, levels).clamp(0, 1)
 

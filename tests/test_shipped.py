@@ -13,9 +13,9 @@ from pconv_core import data, evaluation
 from pconv_core.__main__ import main
 from pconv_core.files import weights
 from pconv_core.models import RefinedUNet
+from pconv_core.study.tables import CLASSICAL
 
 MEASURES = ("psnr", "lite0")
-CLASSICAL = ("Telea", "Navier-Stokes", "biharmonic")
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 CARD = weights.SHIPPED.with_name("README.md").read_text()

@@ -1,4 +1,4 @@
-"""What the recipe of the shipped weights was chosen by: short trainings, measured on validation.
+"""What speaks for the recipe of the shipped weights: short trainings, measured on validation.
 
 Each is a stage of `training.train` with another network, loss or learning rate.  What they gain is
 taken over the continuation that all of them add to.
