@@ -68,6 +68,7 @@ def test_what_is_done_is_done_once(profile, results):
     assert len(list(results.rglob("*.pt"))) == 3 * 3 * 2
     for training in trainings.all_trainings(profile, seeds=2):
         assert trainings.is_done(profile, training, results)
+        trainings.do(profile, training, results)
     table = trainings.overview(profile, trainings.all_trainings(profile, 2), results)
     assert (table["state"] == "done").all()
     assert table["hours"].sum() == 0

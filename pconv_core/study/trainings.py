@@ -81,6 +81,8 @@ def do(profile: Profile, training: Training, results: Path) -> None:
     with _locked(_file(study, training, "lock"), patience=2.0) as locked:
         if not locked:
             raise RuntimeError(f"{training}: another process trains it")
+        if is_done(profile, training, results):
+            return
         first = Study(profile, results)
         if training.model == METHODS:
             net = weights.load_network(weights.SHIPPED)
@@ -199,7 +201,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         profile = load_profile(given.profile, overrides_of(given.set))
         trainings = all_trainings(profile, given.random_seeds)
         if given.one:
-            do(profile, _named(given.one, trainings), results)
+            chosen = _named(given.one, trainings)
+            if is_done(profile, chosen, results):
+                print(f"{chosen} was done before; nothing is left to do")
+            do(profile, chosen, results)
             return 0
         if not given.list:
             preflight.check(profile, given.random_seeds, given.side_by_side)
