@@ -75,6 +75,14 @@ def test_what_is_done_is_done_once(profile, results):
     assert files == {p: p.stat().st_mtime_ns for p in files}
 
 
+def test_what_is_done_already_is_said(results, tmp_path, monkeypatch, capsys):
+    (tmp_path / "results").symlink_to(results)
+    monkeypatch.chdir(tmp_path)
+    assert trainings.main([*SETTINGS, "unet", "48", "2018"]) == 0
+    said = "unet48, random seed 2018 was done before; nothing is left to do\n"
+    assert capsys.readouterr().out == said
+
+
 def test_an_overview_of_what_is_not_done(profile, results, tmp_path):
     table = trainings.overview(profile, trainings.all_trainings(profile, 3), results)
     left = table[table["state"] == "to do"]
