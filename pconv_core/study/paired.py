@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
@@ -36,9 +37,8 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     -------
     DataFrame
         For each metric: the means of both, difference, low, high (95 % interval), and how many
-        random seeds and pictures.  The interval is Student's, its variance the sum of that over
-        the random seeds' means and that over the pictures' means, its degrees of freedom those of
-        the random seeds, which are few.
+        random seeds and pictures.  The interval is Student's; see `half_width`.  Crops of one
+        photograph count as pictures of their own.
     """
     metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", *CASE)]
     keys = ["random_seed", "picture"]
@@ -49,12 +49,37 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     by_seed = difference.groupby("random_seed").mean()
     by_picture = difference.groupby("picture").mean()
     seeds, count = len(by_seed), len(by_picture)
-    half = stats.t.ppf(0.975, seeds - 1) * (by_seed.var() / seeds + by_picture.var() / count) ** 0.5
+    half = half_width(by_seed.var() / seeds, seeds, by_picture.var() / count, count)
     table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})
     mean = by_seed.mean()
     table = table.assign(difference=mean, low=mean - half, high=mean + half)
     table = table.assign(random_seeds=seeds, pictures=count)
     return table.rename_axis("metric").reset_index()
+
+
+def half_width(of_seeds, seeds: int, of_pictures, pictures: int):
+    """Half of a 95 % interval whose mean scatters with the random seed and with the picture.
+
+    Parameters
+    ----------
+    of_seeds, of_pictures : float or Series
+        Variance of the mean by the one and by the other: that of the means over its number.
+    seeds, pictures : int
+        How many there are; with one random seed the interval is NaN.
+
+    Returns
+    -------
+    float or Series
+        t sqrt(a + b), t with Satterthwaite's degrees of freedom,
+        (a + b)^2 / (a^2 / (seeds - 1) + b^2 / (pictures - 1)): few where random seeds scatter most,
+        many where pictures do.
+    """
+    total = np.maximum(of_seeds + of_pictures, np.finfo(float).tiny)
+    # Divided by the total first, as their squares may be too small for a number.
+    shares = (of_seeds / total) ** 2, (of_pictures / total) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = 1 / (shares[0] / np.float64(seeds - 1) + shares[1] / (pictures - 1))
+    return stats.t.ppf(0.975, freedom) * total**0.5
 
 
 def main(run: Callable, name: str, seeds: int, arguments: Sequence[str] | None = None) -> int:
