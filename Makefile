@@ -65,13 +65,17 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
             study/__init__.py study/figures.py study/profile.py study/run.py study/tables.py)
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
+# Those that tell of the trainings on photographs.
+TOLD     := $(addprefix $(DONE)/,03_pretrain_stage2.ipynb 04_finetune_coco.ipynb 05_size_study_224_vs_256.ipynb \
+            06_loss_curves.ipynb 07_psnr_table.ipynb 08_deviations.ipynb)
+$(TOLD): $(call IN,study/found.py study/profiles/photographs.yaml)
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,study/published.csv)
 $(DONE)/06_loss_curves.ipynb: $(call IN,study/pconv_curves.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/disc.py study/manifest.py study/repair_cases.py files/foreign.py \
             files/weights.py shipped/refined64.safetensors)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/disc.py study/paired.py study/repair_cases.py \
-            study/thin_effect.py files/foreign.py files/weights.py)
+            study/thin_effect.py study/trained.py study/verdicts.py study/profiles/deviations.yaml files/foreign.py files/weights.py)
 $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/refined64.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 
@@ -85,7 +89,8 @@ $(DONE)/08_deviations.ipynb: $(DONE)/06_loss_curves.ipynb $(DONE)/07_psnr_table.
 $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 # What a chapter reads of committed runs.
 $(DONE)/03_pretrain_stage2.ipynb: $(wildcard results/reference/style/tables/*.csv)
-$(DONE)/08_deviations.ipynb: $(wildcard $(addprefix results/reference/,deviations/*/* thin/tables/*.csv trials/tables/*.csv photographs/*/*.csv))
+$(DONE)/08_deviations.ipynb: $(wildcard $(addprefix results/reference/,deviations/*/* deviations-random/tables/*.csv thin/tables/*.csv trials/tables/*.csv))
+$(TOLD): $(wildcard $(addprefix results/reference/trainings/,tables/*.csv figures/*.png */logs/*.csv */cases/*.csv))
 $(DONE)/09_inpaint_a_photo.ipynb: $(wildcard results/reference/shipped/tables/*.csv)
 $(DONE)/10_benchmarks.ipynb: $(wildcard results/reference/bench/*.csv results/reference/bench/steps/*.csv)
 
@@ -105,6 +110,7 @@ trainings: PROFILE = photographs
 trainings: NAME = trainings
 trainings: | $(READY)  ## every network on photographs, three random seeds each, hours or days; PRETRAIN=DIR FINETUNE=DIR TEST=DIR
 	@$(BIN)/python -m pconv_core.study.trainings $(SETTINGS) $(if $(LIST),--list) $(if $(SIDE_BY_SIDE),--side-by-side $(SIDE_BY_SIDE))
+	@$(if $(LIST),,$(BIN)/python -m pconv_core.study.photographs $(SETTINGS))
 
 tables: | $(READY)  ## tables and figures of those trainings, from what each has left: results/trainings
 	@$(BIN)/python -m pconv_core.study.photographs

@@ -160,6 +160,30 @@ def test_pictures_of_other_peoples_photographs_are_not_promoted(notebook, tmp_pa
     assert [p.name for p in reference.rglob("*.png")] == ["06_loss_curves.png"]
 
 
+@pytest.mark.parametrize(
+    ("name", "left", "command"),
+    [("trainings", "2018/pictures/a.csv", "make tables"), ("deviations", "kept/a.csv", "make dev")],
+)
+def test_what_single_trainings_left_is_promoted_with_the_tables(
+    tmp_path, monkeypatch, name, left, command
+):
+    monkeypatch.chdir(tmp_path)
+    for run in (tmp_path / "results" / name, tmp_path / "results/reference" / name):
+        (run / left).parent.mkdir(parents=True)
+        (run / left).touch()
+    old = tmp_path / "results/reference" / name / "tables/old.csv"
+    old.parent.mkdir()
+    old.touch()
+    with pytest.raises(ValueError, match=f"has no tables; {command}"):
+        pipeline.promote(name)
+    assert old.is_file()
+    (tmp_path / "results" / name / "tables").mkdir()
+    (tmp_path / "results" / name / "tables/new.csv").touch()
+    reference = pipeline.promote(name)
+    found = {str(p.relative_to(reference)) for p in reference.rglob("*.csv")}
+    assert found == {left, "tables/new.csv"}
+
+
 @pytest.fixture
 def finished_run(tmp_path):
     """A copy of the project in which everything has been made, sources older than results."""
@@ -212,7 +236,10 @@ def test_nothing_to_do_when_all_is_made(finished_run):
         ("pconv_core/study/pipeline.py", []),
         ("results/reference/deviations/tables/runs.csv", ["08"]),
         ("results/reference/trials/tables/trials.csv", ["08"]),
-        ("results/reference/photographs/tables/towards_input.csv", ["08"]),
+        (
+            "results/reference/trainings/tables/differences.csv",
+            ["03", "04", "05", "06", "07", "08", "09"],
+        ),
         ("results/reference/demo/tables/psnr_overall.csv", []),
     ],
 )

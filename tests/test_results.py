@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from pconv_core.evaluation import BASELINES
 from pconv_core.masks import BINS
 from pconv_core.study import STAGES, load_profile, mask_shapes, readme, style_effect
+from pconv_core.study.found import Found
 from pconv_core.study.tables import published
 
 ROOT = Path(__file__).parents[1]
@@ -67,37 +70,78 @@ def test_table_has_every_cell():
 
 
 @pytest.fixture(scope="module")
-def gaps():
-    """Of the partial U-Net on real photographs: low and high, by (other method, bin)."""
-    table = pd.read_csv(REFERENCE / "photographs/tables/psnr_differences.csv")
-    table["other"] = table["difference"].str.partition(" - ")[2]
-    return table.set_index(["other", "hole_ratio"])[["low", "psnr", "high"]]
+def manifest():
+    files = sorted((REFERENCE / "trainings").glob("*/manifest/*.csv"))
+    return pd.concat(map(pd.read_csv, files), ignore_index=True)
 
 
-@pytest.mark.parametrize("other", ["traditional U-Net 128", "Conv U-Net 128"])
-def test_on_photographs_partial_is_above_what_was_trained_alike(gaps, other):
-    assert (gaps.loc[other, "low"] > 0).all()
-    assert gaps.loc["traditional U-Net 128", "psnr"].max() < 1
+def test_every_network_on_photographs_was_trained_alike(manifest):
+    trainings = manifest.groupby(["model", "size", "random_seed"])["samples"].sum()
+    assert len(trainings) == 4 * 3
+    assert trainings.nunique() == 1
+    assert trainings.iloc[0] >= 24_000
+    assert manifest["weights_sha256"].is_unique
+    assert manifest.groupby(["model", "size"])["random_seed"].nunique().eq(3).all()
 
 
-def test_on_photographs_both_sizes_are_alike(gaps):
-    assert (gaps.loc["partial U-Net 112", "psnr"].abs() < 0.1).all()
+@pytest.fixture(scope="module")
+def crops():
+    """Test crops of the finished networks: a row a crop, columns (network, measure), each seed."""
+
+    def read(folder):
+        parts = {}
+        for network in ("pconv128", "conv128", "unet128", "pconv112"):
+            table = pd.read_csv(folder / "pictures" / f"{network}_finetune.csv")
+            parts[network] = table[table["evaluated_at"] == 128].reset_index(drop=True)
+        return pd.concat(parts, axis=1)
+
+    return {path.name: read(path) for path in sorted((REFERENCE / "trainings").glob("20*"))}
 
 
-@pytest.mark.parametrize("other", ["Telea", "Navier-Stokes", "biharmonic"])
-def test_on_photographs_the_classical_methods_win_on_small_holes_only(gaps, other):
-    assert (gaps.loc[other, "high"][["0.01-0.1", "0.1-0.2"]] < 0).all()
-    undecided = gaps.loc[(other, "0.2-0.3")]
-    assert undecided["low"] < 0 < undecided["high"]
-    assert (gaps.loc[other, "low"][["0.3-0.4", "0.4-0.5", "0.5-0.6"]] > 0).all()
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ("pconv128", "partial U-Net 128"),
+        ("conv128", "Conv U-Net 128"),
+        ("unet128", "traditional U-Net 128"),
+        ("pconv112", "partial U-Net 112"),
+    ],
+)
+def test_means_on_photographs_are_those_of_the_crops(crops, network, name):
+    table = pd.read_csv(REFERENCE / "trainings/tables/psnr_overall.csv").set_index("model")
+    for measure in ("psnr", "ssim", "l1", "lite0", "psnr_hole"):
+        means = []
+        for rows in crops.values():
+            one = rows[network]
+            means.append(one.loc[one["ratio"] <= 0.5, measure].mean())
+        assert table.loc[name, measure] == pytest.approx(np.mean(means), abs=1e-3)
+        if measure == "psnr":
+            assert table.loc[name, "spread_psnr"] == pytest.approx(np.std(means, ddof=1), abs=1e-3)
 
 
-def test_on_photographs_the_classical_methods_have_the_higher_ssim():
-    table = pd.read_csv(REFERENCE / "photographs/tables/psnr_by_bin.csv")
-    ssim = table.groupby(["model", "hole_ratio"])["ssim"].mean().unstack()
-    classical = ssim.loc[["Telea", "Navier-Stokes", "biharmonic"]].min()
-    assert (ssim.loc["partial U-Net 128"] < classical).all()
-    assert (ssim.loc["partial U-Net 128"] - ssim.loc["traditional U-Net 128"]).abs().max() < 0.01
+@pytest.mark.parametrize("measure", ["psnr", "ssim", "lite0"])
+@pytest.mark.parametrize(
+    ("network", "name"), [("conv128", "Conv U-Net 128"), ("unet128", "traditional U-Net 128")]
+)
+def test_differences_on_photographs_are_those_of_the_crops(crops, network, name, measure):
+    """The interval as Welch's test has it for two samples: random seeds' means, pictures' means."""
+    gaps = pd.DataFrame(
+        {seed: rows["pconv128"][measure] - rows[network][measure] for seed, rows in crops.items()}
+    )
+    case = next(iter(crops.values()))["pconv128"]
+    found = Found(REFERENCE)
+    for chosen, row in (
+        (case["ratio"] <= 0.5, found.against(name, measure)),
+        *(
+            (case["hole_ratio"] == ratio, row)
+            for ratio, row in found.by_bin(name, measure).iterrows()
+        ),
+    ):
+        seeds, pictures = gaps[chosen].mean(), gaps[chosen].mean(axis=1)
+        low, high = stats.ttest_ind(seeds, pictures, equal_var=False).confidence_interval()
+        assert row["mean"] == pytest.approx(seeds.mean(), abs=1e-3)
+        assert row["high"] - row["low"] == pytest.approx(high - low, abs=2e-3)
+        assert (row["random_seeds"], row["pictures"]) == (3, len(pictures))
 
 
 def test_the_measure_explains_most_of_the_replica():

@@ -1,16 +1,15 @@
 """What each chapter asks and what it found, in one line each, read from the committed tables."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
-from pconv_core.evaluation import UP_TO_HALF
+from pconv_core.study import found as tell
+from pconv_core.study import verdicts
 from pconv_core.study.claims import AS_GOOD
+from pconv_core.study.found import Found, with_interval
 from pconv_core.study.mask_shapes import SHAPES, over_paper
-from pconv_core.study.profile import load_profile
-from pconv_core.study.run import label
-from pconv_core.study.summary import PHOTOS, change
+from pconv_core.study.tables import CLASSICAL
 
 
 def answers(reference: Path) -> dict[str, tuple[str, str]]:
@@ -25,18 +24,13 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
     def table(name: str, run: str = "demo") -> pd.DataFrame:
         return pd.read_csv(reference / run / "tables" / f"{name}.csv")
 
-    stages = [table(n).set_index("model") for n in ("02_stage1", "03_stage2", "04_finetune")]
-    ours, unet = stages[0].index[:2]
-    first = stages[0]["psnr"]
-    moves = [
-        f"{after['psnr'][ours] - before['psnr'][ours]:+.2f} dB"
-        f"{_lite0(after - before, [ours], '{:+.3f}')} for the partial U-Net (demo)"
-        for before, after in pairwise(s.select_dtypes("number") for s in stages)
-    ]
+    found = Found(reference)
+    stage1 = table("02_stage1").set_index("model")
+    ours, unet = stage1.index[:2]
+    first = stage1["psnr"]
     masks = table("01_masks_by_bin")["in_bin_of_100"]
     shapes = over_paper(table("01_mask_shapes"))[list(SHAPES)]
     photo = table("09_photo").set_index("model")
-    costs = table("08_deviations").query("whose == 'P-Conv'").sort_values("delta_psnr").iloc[0]
     return {
         "01_mask_generation": (
             "What are irregular masks, and how do partial convolutions close them?",
@@ -47,7 +41,7 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         "02_pretrain_stage1": (
             "What is learned with little style loss?",
             f"partial {first[ours]:.2f} dB, traditional {first[unet]:.2f} dB"
-            f"{_lite0(stages[0], [ours, unet])} (demo)",
+            f"{_lite0(stage1, [ours, unet])} (demo)",
         ),
         "03_pretrain_stage2": (
             "What does the full style weight change?",
@@ -55,17 +49,17 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         ),
         "04_finetune_coco": (
             "What does fine-tuning with a frozen encoder norm bring?",
-            moves[1],
+            _stage(found, "finetune"),
         ),
-        "05_size_study_224_vs_256": ("Must the size be a power of two?", _sizes(table)),
+        "05_size_study_224_vs_256": ("Must the size be a power of two?", _sizes(found)),
         "06_loss_curves": (
             "Do the losses behave as P-Conv reports?",
             _curves(table("06_beside_pconv")),
         ),
-        "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(table)),
+        "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(found)),
         "08_deviations": (
             "Which of P-Conv's departures from the paper costs how much?",
-            f"{costs['deviation']} costs most: {change(costs)} ({costs['features']})",
+            _dearest(table("08_deviations")),
         ),
         "09_inpaint_a_photo": (
             "What becomes of a whole photograph?",
@@ -98,34 +92,54 @@ def _style(effect: pd.DataFrame) -> str:
     )
 
 
-def _lite0(table: pd.DataFrame, models: list[str], form: str = "{:.3f}") -> str:
-    """Lite0 distances of models, which tables of older runs lack."""
-    if "lite0" not in table:
-        return ""
-    listed = " and ".join(form.format(table["lite0"][model]) for model in models)
-    return f", Lite0 distance {listed}"
+def _lite0(table: pd.DataFrame, models: list[str]) -> str:
+    return f", Lite0 distance {' and '.join(map('{:.3f}'.format, table.loc[models, 'lite0']))}"
 
 
-def _sizes(table) -> str:
-    p = load_profile(PHOTOS)
-    psnr = table("05_psnr_by_size", PHOTOS).pivot(index="evaluated_at", columns="model")["psnr"]
-    gap = psnr[label("pconv", p.small_size)] - psnr[label("pconv", p.size)]
-    verdict = "no" if gap.min() > -AS_GOOD else "yes"
+def _stage(found: Found, after: str) -> str:
+    """What a stage changed for the partial U-Net, by PSNR and Lite0 distance."""
+    psnr, lite0 = (found.stage(found.ours, after, measure) for measure in ("psnr", "lite0"))
     return (
-        f"{verdict}: trained at {p.small_size} instead of {p.size} pixels, {gap.min():+.2f} to "
-        f"{gap.max():+.2f} dB (photographs)"
+        f"{with_interval(psnr)}: {tell.side(psnr)}; Lite0 distance {with_interval(lite0, 'lite0')}:"
+        f" {tell.side(lite0, 'lite0')} (photographs)"
     )
 
 
-def _winner(table) -> str:
-    size = load_profile(PHOTOS).size
-    pair = f"{label('pconv', size)} - {label('unet', size)}"
-    row = table("psnr_differences", PHOTOS).set_index(["difference", "hole_ratio"]).loc[pair]
-    overall = table("psnr_overall", PHOTOS).set_index("model")
-    distances = _lite0(overall, [label("pconv", size), label("unet", size)])
+def _sizes(found: Found) -> str:
+    rows = [found.smaller(at) for at in (found.small_size, found.size)]
+    if all(row["low"] > -AS_GOOD for row in rows):
+        verdict = "no"
+    else:
+        verdict = "yes" if any(row["high"] < -AS_GOOD for row in rows) else "undecided"
+    gaps = " and ".join(f"{with_interval(row)} at {row['evaluated_at']}" for row in rows)
+    return f"{verdict}: trained at {found.small_size} instead of {found.size} pixels {gaps}"
+
+
+def _winner(found: Found) -> str:
+    psnr = found.overall["psnr"]
+    best = psnr[list(CLASSICAL)].idxmax()
+    against = "; ".join(
+        f"{with_interval(found.against(other))} against the {other}"
+        for other in (found.conv, found.unet)
+    )
     return (
-        f"the partial U-Net, by {row.loc[UP_TO_HALF, 'psnr']:+.2f} dB over the traditional one "
-        f"(photographs); lowest in a bin {row['psnr'].min():+.2f} dB{distances}"
+        f"of the networks that are trained alike the {psnr[found.alike].idxmax()}; the partial "
+        f"U-Net {against}; {best} {psnr[best] - psnr[found.ours]:+.2f} dB from it (photographs)"
+    )
+
+
+def _dearest(deviations: pd.DataFrame) -> str:
+    """Of P-Conv's departures that cost something for sure the dearest two."""
+    table = verdicts.judged(deviations[deviations["whose"] == "P-Conv"]).sort_values("delta_psnr")
+    sure = table[table["verdict"] == verdicts.COSTS]
+    parts = [
+        f"{row.deviation} {verdicts.change(row.delta_psnr, row.reach_psnr)}"
+        for row in sure.head(2).itertuples()
+    ]
+    features = table["features"].iloc[0]
+    return (
+        f"{len(sure)} of {len(table)} cost PSNR for sure{': ' if parts else ''}{'; '.join(parts)} "
+        f"({features})"
     )
 
 

@@ -1,11 +1,41 @@
 """What P-Conv claims beside its PSNR, each with a yes or no and what was measured for it."""
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
+from pconv_core.evaluation import UP_TO_HALF
+from pconv_core.study.found import Found
 from pconv_core.study.run import Study, label
+from pconv_core.study.trained import CASES
 
 AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
+_COLUMNS = ["claim", "measured", "value", "holds"]
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """One claim: what it says, what is measured for it, and whether it holds at a value."""
+
+    text: str
+    measured: str
+    holds: Callable[[float], bool]
+
+
+_FASTER = _Claim(
+    "the traditional U-Net converges faster",
+    "share of its descent of the hole term in stage 1 done after a quarter of the steps, less "
+    "the partial U-Net's",
+    lambda value: value > 0,
+)
+_IDENTITY = _Claim(
+    "the traditional U-Net tends to the identity",
+    "distance of its output from its input in the hole, over that of the ground truth; below "
+    "a half is nearer to the identity",
+    lambda value: value < 0.5,
+)
 
 
 def judge(study: Study) -> pd.DataFrame:
@@ -21,38 +51,102 @@ def judge(study: Study) -> pd.DataFrame:
     ValueError
         If a table is missing.
     """
-    rows = [_sizes(study), _faster(study), _identity(study), _noisy(study)]
-    table = pd.DataFrame(rows, columns=["claim", "measured", "value", "holds"])
-    return table.assign(holds=table["holds"].map({True: "yes", False: "no"}))
-
-
-def _sizes(study: Study) -> tuple:
     p = study.profile
     psnr = study.table("05_psnr_by_size").pivot(
         index="evaluated_at", columns="model", values="psnr"
     )
     gap = psnr[label("pconv", p.small_size)] - psnr[label("pconv", p.size)]
-    return (
+    ours, unet = (study.record(model, p.size) for model in ("pconv", "unet"))
+    moved = study.table("towards_input").set_index("model")["towards_input"]
+    rows = [
+        _row(_sizes(p.small_size, p.size, gap.index), [gap.min()]),
+        _row(_FASTER, [_lead(unet, ours)]),
+        _row(_IDENTITY, [moved[label("unet", p.size)]]),
+        _row(_noisy(ours), [_growth(ours)]),
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def judge_trainings(found: Found) -> pd.DataFrame:
+    """Test P-Conv's claims on trainings with several random seeds.
+
+    Parameters
+    ----------
+    found : Found
+        Its tables, loss records, and what was measured of each network are read.
+
+    Returns
+    -------
+    DataFrame
+        As `judge` makes it; value is the mean over the random seeds, holds "yes" or "no" where all
+        of them agree, else "undecided".  Two sizes are judged by the intervals of their
+        difference: "yes" if all lie above -`AS_GOOD`, "no" if one lies below it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    """
+    ours, unets = (
+        {seed: found.record(model, found.size, seed) for seed in _seeds(found, model)}
+        for model in ("pconv", "unet")
+    )
+    both = [seed for seed in ours if seed in unets]
+    rows = [
+        _sizes_by_interval(found),
+        _row(_FASTER, [_lead(unets[seed], ours[seed]) for seed in both]),
+        _row(_IDENTITY, [_moved(found, "unet", seed) for seed in unets]),
+        _row(_noisy(next(iter(ours.values()))), [_growth(record) for record in ours.values()]),
+    ]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _row(claim: _Claim, values: Sequence[float]) -> tuple:
+    """A claim with the mean of a value by random seed, and whether all of them agree."""
+    answers = {claim.holds(value) for value in values}
+    holds = "undecided" if len(answers) > 1 else "yes" if answers.pop() else "no"
+    of = f"; mean of {len(values)} random seeds" if len(values) > 1 else ""
+    return claim.text, claim.measured + of, np.mean(values), holds
+
+
+def _sizes(small: int, large: int, measured_at: Iterable[int]) -> _Claim:
+    return _Claim(
         "partial convolution adapts to sizes that are no power of two",
-        f"lowest PSNR in dB, trained at {p.small_size} less trained at {p.size}, on crops of "
-        f"{gap.index.min()} to {gap.index.max()} pixels; above {-AS_GOOD} is as good",
-        gap.min(),
-        gap.min() > -AS_GOOD,
+        f"lowest PSNR in dB, trained at {small} less trained at {large}, on crops of "
+        f"{min(measured_at)} to {max(measured_at)} pixels; above {-AS_GOOD} is as good",
+        lambda value: value > -AS_GOOD,
     )
 
 
-def _faster(study: Study) -> tuple:
-    shares = {}
-    for model in ("unet", "pconv"):
-        log = study.record(model, study.profile.size).query("stage == 'stage1'")
-        shares[model] = _descent(log["hole"].to_numpy())
-    return (
-        "the traditional U-Net converges faster",
-        "share of its descent of the hole term in stage 1 done after a quarter of the steps, less "
-        "the partial U-Net's",
-        shares["unet"] - shares["pconv"],
-        shares["unet"] > shares["pconv"],
-    )
+def _sizes_by_interval(found: Found) -> tuple:
+    table = found.table("05_differences")
+    gaps = table[(table["measure"] == "psnr") & (table["hole_ratio"] == UP_TO_HALF)]
+    claim = _sizes(found.small_size, found.size, gaps["evaluated_at"])
+    holds = "yes" if (gaps["low"] > -AS_GOOD).all() else "undecided"
+    holds = "no" if (gaps["high"] < -AS_GOOD).any() else holds
+    seeds = gaps["random_seeds"].min()
+    of = f"; mean of {seeds} random seeds, judged by its interval"
+    return claim.text, claim.measured + of, gaps["mean"].min(), holds
+
+
+def _seeds(found: Found, model: str) -> list[int]:
+    """Random seeds with which a network of the larger size was trained."""
+    table = found.table("manifest")
+    chosen = table[(table["model"] == model) & (table["size"] == found.size)]
+    return sorted(chosen["random_seed"].unique().tolist())
+
+
+def _moved(found: Found, model: str, seed: int) -> float:
+    """How far a network's output is from its input; see `evaluation.towards_input`."""
+    file = found.folder / str(seed) / CASES / f"{model}{found.size}.csv"
+    return pd.read_csv(file)["towards_input"].iloc[0]
+
+
+def _lead(unet: pd.DataFrame, ours: pd.DataFrame) -> float:
+    """How much more of its descent in stage 1 the traditional U-Net has done at a quarter."""
+    first = [record.loc[record["stage"] == "stage1", "hole"] for record in (unet, ours)]
+    theirs, own = (_descent(term.to_numpy()) for term in first)
+    return theirs - own
 
 
 def _descent(term: np.ndarray) -> float:
@@ -63,31 +157,28 @@ def _descent(term: np.ndarray) -> float:
     return (term[0] - there) / (term[0] - term[-2 * eighth :].mean())
 
 
-def _identity(study: Study) -> tuple:
-    table = study.table("towards_input").set_index("model")["towards_input"]
-    value = table[label("unet", study.profile.size)]
-    return (
-        "the traditional U-Net tends to the identity",
-        "distance of its output from its input in the hole, over that of the ground truth; below "
-        "a half is nearer to the identity",
-        value,
-        value < 0.5,
-    )
-
-
-def _noisy(study: Study) -> tuple:
-    log = study.record("pconv", study.profile.size)
-    totals = {stage: part["total"] for stage, part in log.groupby("stage")}
-    late = totals["stage1"].iloc[len(totals["stage1"]) // 2 :]
-    ratio = _noise(totals["stage2"]) / _noise(late)
-    return (
+def _noisy(record: pd.DataFrame) -> _Claim:
+    late, second = _totals(record)
+    return _Claim(
         "convergence at stage 2 is noisy",
         "mean change of the partial U-Net's loss from record to record, over its median, in the "
-        f"{len(totals['stage2'])} records of stage 2 over the same in the last {len(late)} of "
-        "stage 1",
-        ratio,
-        ratio > 1,
+        f"{len(second)} records of stage 2 over the same in the last {len(late)} of stage 1",
+        lambda value: value > 1,
     )
+
+
+def _growth(record: pd.DataFrame) -> float:
+    """Noise of the total loss in stage 2 over that late in stage 1."""
+    late, second = (_noise(total) for total in _totals(record))
+    return second / late
+
+
+def _totals(record: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Total loss in the last half of stage 1, and in stage 2."""
+    first, second = (
+        record.loc[record["stage"] == stage, "total"] for stage in ("stage1", "stage2")
+    )
+    return first.iloc[len(first) // 2 :], second
 
 
 def _noise(total: pd.Series) -> float:

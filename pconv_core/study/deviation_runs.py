@@ -199,14 +199,19 @@ def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
         table[name] = wide[name][names].mean().to_numpy()
     for name in measures:
         delta = wide[name][names].sub(wide[name][names[0]], axis=0)
-        count, spread = delta.count().to_numpy(), delta.std().to_numpy()
         table[f"delta_{name}"] = delta.mean().to_numpy()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            table[f"reach_{name}"] = stats.t.ppf(0.975, count - 1) * spread / np.sqrt(count)
-        table[f"spread_{name}"] = spread
+        table[f"reach_{name}"] = reach(delta)
+        table[f"spread_{name}"] = delta.std().to_numpy()
     for name in (name for name in FACTS[:2] if name in rows):
         table[name] = rows.groupby("deviation")[name].first()[names].to_numpy()
     return table
+
+
+def reach(values: pd.DataFrame) -> np.ndarray:
+    """Half width of the 95 % interval of each column's mean, by Student's t; NaN with one value."""
+    count, spread = values.count().to_numpy(), values.std().to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return stats.t.ppf(0.975, count - 1) * spread / np.sqrt(count)
 
 
 def brief(profile: Profile) -> Profile:

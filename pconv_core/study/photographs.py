@@ -232,7 +232,7 @@ def write(measured: Measured, out: Path) -> dict[str, pd.DataFrame]:
 def _figures(measured: Measured, table: pd.DataFrame, gaps: pd.DataFrame, ours: str) -> Iterator:
     looks = {label(*which): look for look, which in Study(measured.profile).entrants.items()}
     looks = {name: look for name, look in looks.items() if name in set(table["model"])}
-    looks |= {name: name for name in evaluation.BASELINES}
+    looks |= {name: name for name in _fixed(table)}
     paper = published().query("source.str.startswith('paper')")
     yield "07_psnr_by_bin", figures.psnr_by_bin(table, looks, paper)
     others = {name: look for name, look in looks.items() if name not in (ours, "mean fill")}
@@ -243,6 +243,7 @@ def _figures(measured: Measured, table: pd.DataFrame, gaps: pd.DataFrame, ours: 
 
 
 def _fixed(finals: pd.DataFrame) -> list[str]:
+    """Methods that were not trained for this run."""
     return [name for name in (*evaluation.BASELINES, SHIPPED) if name in set(finals["model"])]
 
 

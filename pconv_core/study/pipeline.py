@@ -158,6 +158,9 @@ def promote(name: str) -> Path:
     if missing or not kept:
         what = f"lacks the chapters {', '.join(missing)}" if missing else "holds no results"
         raise ValueError(f"{run} {what}; it can be promoted when it has been run to its end")
+    if name in _LEFT and not any(run.glob("tables/*.csv")):
+        command = "make tables" if name == "trainings" else f"make {name}"
+        raise ValueError(f"{run} has no tables; {command} writes them when all is trained")
     fresh = reference.with_name(f".{name}")
     shutil.rmtree(fresh, ignore_errors=True)
     for path in kept:

@@ -9,6 +9,8 @@ from pconv_core.evaluation import BASELINES
 from pconv_core.files.writing import whole
 from pconv_core.study import summary
 from pconv_core.study.answers import answers
+from pconv_core.study.found import PROFILE, Found
+from pconv_core.study.profile import load_profile
 
 CORE = {
     "layers.py": "`PartialConv2d`, eq. 1 and 2",
@@ -31,6 +33,8 @@ def blocks(reference: Path) -> dict[str, str]:
     ------
     FileNotFoundError
         If a table is missing.
+    ValueError
+        If the networks on photographs were not trained alike.
     """
     sentences = summary.sentences(reference)
     return {
@@ -38,7 +42,7 @@ def blocks(reference: Path) -> dict[str, str]:
         "chapters": _chapters(reference),
         "summary": "\n".join(_item(sentence) for sentence in sentences),
         "demo": _demo(reference / "demo" / "tables"),
-        "photographs": _photographs(reference / summary.PHOTOS / "tables"),
+        "photographs": _photographs(Found(reference)),
         "core": _core(),
     }
 
@@ -91,46 +95,45 @@ def _core() -> str:
 
 def _demo(tables: Path) -> str:
     table = pd.read_csv(tables / "psnr_overall.csv")
-    heads = ["method", "PSNR in dB", "SSIM", "L1 in %", *_lite0_head(table), "PSNR of I_out in dB"]
+    heads = ["method", "PSNR in dB", "SSIM", "L1 in %", "Lite0 distance", "PSNR of I_out in dB"]
     rows = []
     for row in table.itertuples():
-        numbers = f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.l1:.2f}"
-        rows.append([row.model, *numbers, *_lite0(row), f"{row.psnr_out:.2f}", _features(row)])
+        numbers = f"{row.psnr:.2f}", f"{row.ssim:.3f}", f"{row.l1:.2f}", f"{row.lite0:.3f}"
+        rows.append([row.model, *numbers, f"{row.psnr_out:.2f}", _features(row)])
     notes = (
         "VGG-16 hed: that of ImageNet, slightly fine-tuned to find edges. The Lite0 distance "
-        "compares features of EfficientNet-Lite0, which has no part in the loss. "
+        "(lower is better) compares features of EfficientNet-Lite0, which has no part in the loss. "
         "The continuation is this project's own: smooth, coarse to fine, without learning."
     )
     return _table([*heads, "perceptual features"], rows) + "\n\n" + textwrap.fill(notes, 100)
 
 
-def _photographs(tables: Path) -> str:
-    """PSNR by hole ratio; with and without border have as many crops."""
-    overall = pd.read_csv(tables / "psnr_overall.csv")
-    by_bin = pd.read_csv(tables / "psnr_by_bin.csv").groupby(["model", "hole_ratio"])["psnr"].mean()
+def _photographs(found: Found) -> str:
+    """PSNR by hole ratio, and the other measures; with and without border have as many crops."""
+    overall = found.overall
+    networks = overall.loc[found.alike]
+    if networks["samples"].nunique() > 1 or networks["random_seeds"].nunique() > 1:
+        told = networks[["samples", "random_seeds"]].to_dict("index")
+        raise ValueError(f"the networks on photographs were not trained alike: {told}")
+    by_bin = found.table("psnr_by_bin").groupby(["model", "hole_ratio"])["psnr"].mean()
     bins = by_bin.index.unique("hole_ratio").sort_values()
     rows = []
-    for row in overall.itertuples():
-        cells = [f"{by_bin[row.model, ratio]:.2f}" for ratio in bins]
-        numbers = f"{row.ssim:.3f}", *_lite0(row)
-        rows.append([row.model, f"{row.psnr:.2f}", *cells, *numbers, _features(row)])
-    heads = ["method", "up to 0.5", *bins, "SSIM", *_lite0_head(overall), "perceptual features"]
+    for name, row in overall.iterrows():
+        cells = [f"{by_bin[name, ratio]:.2f}" for ratio in bins]
+        scatter = "-" if pd.isna(row["spread_psnr"]) else f"± {row['spread_psnr']:.2f}"
+        numbers = scatter, *cells, f"{row['ssim']:.3f}", f"{row['l1']:.2f}", f"{row['lite0']:.3f}"
+        rows.append([name, f"{row['psnr']:.2f}", *numbers])
+    heads = ["method", "up to 0.5", "random seeds", *bins, "SSIM", "L1 in %"]
+    p, first = load_profile(PROFILE), networks.iloc[0]
     facts = (
-        f"Each network saw {overall['samples'][0]:,} samples; their trainings, some of them side "
-        f"by side, add up to {overall['minutes'][0]:.0f} minutes on {overall['hardware'][0]}. "
-        "Conv U-Net: the partial U-Net with plain convolutions. Random VGG-16: an untrained one, "
-        "narrower by the factor, gives the loss its features."
+        f"Random seeds: standard deviation over {first['random_seeds']} of them. Each training "
+        f"saw {first['samples']:,} samples; width {p.base_channels}, features of a "
+        f"{first['features']} for {p.features_share:g} of each batch. All together took "
+        f"{networks['minutes'].sum() / 60:.1f} hours of one thread each, two side by side "
+        f"({first['hardware']}). Conv U-Net: the partial U-Net with plain convolutions. The "
+        "shipped weights were trained for longer, on more photographs."
     )
-    return _table(heads, rows) + "\n\n" + textwrap.fill(facts, 100)
-
-
-def _lite0_head(table: pd.DataFrame) -> list[str]:
-    """Head of the column of Lite0 distances, which tables of older runs lack."""
-    return ["Lite0 distance (lower is better)"] if "lite0" in table else []
-
-
-def _lite0(row) -> list[str]:
-    return [f"{row.lite0:.3f}"] if hasattr(row, "lite0") else []
+    return _table([*heads, "Lite0 distance"], rows) + "\n\n" + textwrap.fill(facts, 100)
 
 
 def _features(row) -> str:

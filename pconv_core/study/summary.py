@@ -1,16 +1,14 @@
-"""The study in six sentences, every number of them read from the committed tables."""
+"""The study in a few sentences, every number of them read from the committed tables."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from pconv_core import evaluation
-from pconv_core.study.profile import load_profile
-from pconv_core.study.run import label
+from pconv_core.study import found as tell
+from pconv_core.study import verdicts
+from pconv_core.study.found import Found, listed, with_interval
 from pconv_core.study.tables import CLASSICAL, SHIPPED, published
-
-PHOTOS = "photographs"  # the run on real photographs
 
 
 def sentences(reference: Path) -> list[str]:
@@ -19,8 +17,8 @@ def sentences(reference: Path) -> list[str]:
     Returns
     -------
     list of str
-        Six sentences: the networks; the classical methods; the shipped weights; the paper; what
-        explains P-Conv; its replica.
+        A sentence or two each: what the mask is worth; the traditional U-Net; the classical
+        methods; stages and sizes; the shipped weights; the paper; P-Conv's departures; its replica.
 
     Raises
     ------
@@ -28,16 +26,16 @@ def sentences(reference: Path) -> list[str]:
         If a table is missing.
     """
     deviations = pd.read_csv(reference / "demo" / "tables" / "08_deviations.csv")
-    overall, gaps = _photographs(reference)
+    found = Found(reference)
     bins, differences = (
         pd.read_csv(reference / "shipped" / "tables" / f"{name}.csv")
         for name in ("bins", "differences")
     )
-    size = load_profile(PHOTOS).size
-    ours = label("pconv", size)
     return [
-        _networks(overall, gaps, size),
-        _classical(overall, gaps, ours),
+        _mask(found),
+        _traditional(found),
+        _classical(found),
+        _schedule(found),
         _shipped(differences),
         _paper(bins),
         _explanation(deviations),
@@ -46,29 +44,26 @@ def sentences(reference: Path) -> list[str]:
 
 
 def answer(reference: Path) -> str:
-    """Answer the study's question in two sentences, from the tables that `sentences` reads."""
-    overall, gaps = _photographs(reference)
-    size = load_profile(PHOTOS).size
-    ours = label("pconv", size)
-    unet = gaps.loc[(f"{ours} - {label('unet', size)}", evaluation.UP_TO_HALF)]
-    features = overall.loc[ours, "features"]
+    """Answer the study's question in a few sentences, from the tables that `sentences` reads."""
+    found = Found(reference)
+    mask, overall = found.against(found.conv), found.overall
+    verb = {
+        "better": "helps",
+        "worse": "harms",
+        "not told apart": "changes nothing that can be told from chance",
+    }[tell.side(mask)]
     best = overall.loc[list(CLASSICAL), "psnr"]
-    gap = overall.loc[ours, "psnr"] - best.max()
+    gap = overall.loc[found.ours, "psnr"] - best.max()
     reported = _published("PConv") - _published("U-Net")
-    side = "above" if gap > 0 else "below"
     return (
-        f"Trained alike on photographs, with strokes for holes and features of a {features}, the "
-        "partial U-Net leads a traditional one by "
-        f"{_margin(unet)}; P-Conv reported {reported:+.2f} dB. It reaches "
-        f"{overall.loc[ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB {side} the best method that learns "
-        f"nothing ({best.idxmax()})."
+        f"Knowing the mask {verb}: {with_interval(mask)} on photographs, against the same network "
+        f"with plain convolutions; {with_interval(found.against(found.unet))} against a "
+        f"traditional U-Net, where P-Conv reported {reported:+.2f} dB, on a picture of which 99 % "
+        f"was never missing. Trained for hours instead of days it reaches "
+        f"{overall.loc[found.ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB "
+        f"{'above' if gap > 0 else 'below'} the best method that learns nothing ({best.idxmax()}), "
+        f"while the weights that come along reach {overall.loc[SHIPPED, 'psnr']:.2f} dB."
     )
-
-
-def _photographs(reference: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    tables = reference / PHOTOS / "tables"
-    gaps = pd.read_csv(tables / "psnr_differences.csv").set_index(["difference", "hole_ratio"])
-    return pd.read_csv(tables / "psnr_overall.csv").set_index("model"), gaps
 
 
 def _published(model: str) -> float:
@@ -77,58 +72,49 @@ def _published(model: str) -> float:
     return rows["psnr_db"].iloc[0]
 
 
-def _networks(overall: pd.DataFrame, gaps: pd.DataFrame, size: int) -> str:
-    ours = label("pconv", size)
-    unet, conv = (
-        gaps.loc[(f"{ours} - {label(model, size)}", evaluation.UP_TO_HALF)]
-        for model in ("unet", "conv")
-    )
+def _mask(found: Found) -> str:
+    overall = found.overall
+    row, network = found.against(found.conv), overall.loc[found.ours]
     return (
-        f"On BSDS500's test photographs at {size} pixels, hole ratios up to 0.5, the partial U-Net "
-        f"reaches {overall.loc[ours, 'psnr']:.2f} dB: {_margin(unet)} against the traditional "
-        f"U-Net and {_margin(conv)} against itself with plain convolutions (intervals: 95 % over "
-        f"the crops, one training each, features of a {overall.loc[ours, 'features']}); its SSIM "
-        f"is {overall.loc[ours, 'ssim']:.3f}, that of the traditional one "
-        f"{overall.loc[label('unet', size), 'ssim']:.3f}"
-        f"{_distances(overall, ours, label('unet', size))}."
+        f"On BSDS500's test photographs at {found.size} pixels, hole ratios up to 0.5, the partial "
+        f"U-Net reaches {network['psnr']:.2f} dB. Against itself with plain convolutions: "
+        f"{tell.measured(found, found.conv)} (95 % over {row['random_seeds']} random seeds and "
+        f"{row['pictures']} pictures; features of a {network['features']}; a lower Lite0 distance "
+        "is better)."
     )
 
 
-def _distances(overall: pd.DataFrame, ours: str, unet: str) -> str:
-    """Lite0 distances of two networks, which tables of older runs lack."""
-    if "lite0" not in overall:
-        return ""
-    own, other = overall.loc[[ours, unet], "lite0"]
-    return f"; the Lite0 distances (lower is better) are {own:.3f} and {other:.3f}"
+def _traditional(found: Found) -> str:
+    return (
+        f"Against a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB): "
+        f"{tell.measured(found, found.unet)}."
+    )
 
 
-def _margin(row: pd.Series) -> str:
-    return f"{row['psnr']:+.2f} dB ({row['low']:+.2f} to {row['high']:+.2f})"
-
-
-def _margin_of(row: pd.Series) -> str:
-    return f"{row['mean']:+.2f} dB ({row['low']:+.2f} to {row['high']:+.2f})"
-
-
-def _classical(overall: pd.DataFrame, gaps: pd.DataFrame, ours: str) -> str:
+def _classical(found: Found) -> str:
     parts = []
     for other in CLASSICAL:
-        bins = gaps.loc[f"{ours} - {other}", "low"].drop(evaluation.UP_TO_HALF)
-        parts.append(f"{other} ({overall.loc[other, 'psnr']:.2f} dB) {_ahead_from(bins)}")
+        where = tell.in_bins(found.by_bin(other))
+        parts.append(
+            f"{other} ({found.overall.loc[other, 'psnr']:.2f} dB) "
+            f"{with_interval(found.against(other))}, {where}"
+        )
+    nearer = [o for o in CLASSICAL if tell.side(found.against(o, "lite0"), "lite0") == "better"]
     return (
-        f"Of the methods that learn nothing it surely (95 %) passes {parts[0]}, {parts[1]} and "
-        f"{parts[2]}."
+        f"Against the methods that learn nothing: {'; '.join(parts)}. Its Lite0 distance is lower "
+        f"than that of {listed(nearer) if nearer else 'none of them'}."
     )
 
 
-def _ahead_from(bins: pd.Series) -> str:
-    """From which hole ratio on the lower ends of all intervals are above 0."""
-    behind = [k for k, low in enumerate(bins) if low <= 0]
-    first = behind[-1] + 1 if behind else 0
-    if first == len(bins):
-        return "nowhere"
-    low = bins.index[first].partition("-")[0]
-    return "at every hole ratio" if first == 0 else f"from a hole ratio of {low} on"
+def _schedule(found: Found) -> str:
+    stages = [found.stage(found.ours, name) for name in ("stage2", "finetune")]
+    sizes = [with_interval(found.smaller(at)) for at in (found.small_size, found.size)]
+    return (
+        f"Stage 2, its style weight and rate and samples together, changes it by "
+        f"{with_interval(stages[0])}, fine-tuning by {with_interval(stages[1])}; trained at "
+        f"{found.small_size} instead of {found.size} pixels it differs by {sizes[0]} at "
+        f"{found.small_size} and {sizes[1]} at {found.size}."
+    )
 
 
 def _shipped(gaps: pd.DataFrame) -> str:
@@ -141,12 +127,12 @@ def _shipped(gaps: pd.DataFrame) -> str:
         row, farther = by["psnr"].loc[least], by["lite0"].loc[least]
         other = least.removeprefix(f"{SHIPPED} - ")
         parts.append(
-            f"{_margin_of(row)} and a Lite0 distance of {farther['mean']:+.3f} at {size} pixels "
+            f"{with_interval(row)} and a Lite0 distance of {farther['mean']:+.3f} at {size} pixels "
             f"({other})"
         )
     return (
-        "The weights that come along, a plain network that adds to a smooth continuation, are "
-        f"better than the best classical method by {listed(parts)}."
+        "The weights that come along, a plain network that adds to a smooth continuation, differ "
+        f"from the best classical method by {listed(parts)}."
     )
 
 
@@ -164,35 +150,45 @@ def _paper(bins: pd.DataFrame) -> str:
     )
 
 
-def listed(parts: Iterable[str]) -> str:
-    """Join as in a sentence: "a, b and c"."""
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else str(last)
-
-
 def _explanation(table: pd.DataFrame) -> str:
-    own = table[table["whose"] == "P-Conv"].sort_values("delta_psnr")
-    first, second = own.iloc[:2].itertuples()
+    own = verdicts.judged(table[table["whose"] == "P-Conv"]).sort_values("delta_psnr")
+    parts = []
+    for verdict, words in (
+        (verdicts.COSTS, "cost PSNR"),
+        (verdicts.GAINS, "gain"),
+        (verdicts.NO_LOSS, "had no finite loss"),
+    ):
+        rows = [row for row in own.itertuples() if row.verdict == verdict]
+        if rows:
+            named = "; ".join(f'"{row.deviation}"{_size(row)}' for row in rows)
+            parts.append(f"{len(rows)} {words}: {named}")
+    if undecided := (own["verdict"] == verdicts.UNDECIDED).sum():
+        parts.append(f"{undecided} cannot be told from chance")
     return (
-        f"Of the {len(own)} departures of P-Conv's training that were switched on alone at demo "
-        f'scale, "{first.deviation}" costs most, {change(first)}, then "{second.deviation}", '
-        f"{change(second)}, over {first.seeds} random seeds."
+        f"Of the {len(own)} departures of P-Conv's training, each switched on alone at 64 pixels, "
+        f"with {table['seeds'].iloc[0]} random seeds and features of a {own['features'].iloc[0]}, "
+        f"{'. '.join(parts)}."
     )
 
 
-def change(row: pd.Series) -> str:
-    """A departure's difference in PSNR with its 95 % interval."""
-    return f"{row.delta_psnr:+.2f} ± {row.reach_psnr:.2f} dB"
+def _size(row) -> str:
+    """A departure's difference, which one that had no finite loss has not."""
+    if row.verdict == verdicts.NO_LOSS:
+        return ""
+    return f" {verdicts.change(row.delta_psnr, row.reach_psnr)}"
 
 
 def _replica(table: pd.DataFrame) -> str:
     faithful = table.iloc[0]
-    on_comp, as_seed = table[table["whose"] == "all"].itertuples()
+    on_comp, as_seed = verdicts.judged(table[table["whose"] == "all"]).itertuples()
     measured = table[table["whose"] == "measure"].iloc[-1]
+    theirs = f"P-Conv reported {_published('PConv'):.2f} dB on one other photograph"
+    if on_comp.verdict == verdicts.NO_LOSS:
+        return f"All of them together had no finite loss in any random seed; {theirs}."
+    chance = ", not told from chance" if on_comp.verdict == verdicts.UNDECIDED else ""
     return (
-        f"All of them together land at {on_comp.psnr:.2f} dB, {change(on_comp)} from the mean of "
-        f"the faithful runs, {faithful['psnr']:.2f} dB; measured as P-Conv does, on I_out with "
+        f"All of them together land at {on_comp.psnr:.2f} dB,{_size(on_comp)} from the faithful "
+        f"runs, {faithful['psnr']:.2f} dB{chance}; measured as P-Conv does, on I_out with "
         f"batch statistics, at {as_seed.psnr:.2f} dB, and that measure alone changes the faithful "
-        f"run by {measured['delta_psnr']:+.2f} dB; P-Conv reported {_published('PConv'):.2f} "
-        "dB on one other photograph."
+        f"run by {measured['delta_psnr']:+.2f} dB; {theirs}."
     )

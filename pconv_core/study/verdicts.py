@@ -1,0 +1,376 @@
+"""What the departures cost, in words: verdicts by their intervals, and what became of older ones.
+
+A departure costs, or gains, only where its whole interval lies on one side of 0.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from pconv_core.study import deviation_runs, disc
+from pconv_core.study.deviations import DEVIATIONS, FAITHFUL
+from pconv_core.study.tables import published
+
+COSTS, GAINS, UNDECIDED, NO_LOSS = "costs", "gains", "undecided", "no finite loss"
+STANDS, CONTRADICTED = "stands", "contradicted"
+NEWLY, NO_LONGER = "newly told", "no longer told"
+NOT_OLDER, NOT_NEWER = "not in the older run", "not in the newer run"
+
+# On P-Conv's test case: which pixels a measure of `disc` is of.
+PLACES = {
+    "disc_comp": "I_comp",
+    "disc_out": "I_out",
+    "disc_hole": "in the disc",
+    "disc_known": "outside it",
+}
+LEARNED, OF_BATCH = "as learned", "of the batch"
+_OWN, _REPLICA = "faithful", "replica"
+# What is told of a network there: in words, state of the batch norm, and measure.
+_READINGS = (
+    ("on I_comp", LEARNED, "I_comp"),
+    ("on I_out", LEARNED, "I_out"),
+    ("on I_out with statistics of the batch", OF_BATCH, "I_out"),
+    ("in the disc itself", LEARNED, "in the disc"),
+)
+_GROUPS = {"P-Conv": "departures of P-Conv's training", "other": "departures that are not P-Conv's"}
+
+
+def verdict(delta: float, reach: float, seeds: int) -> str:
+    """Say what a departure does to PSNR, by its 95 % interval.
+
+    Parameters
+    ----------
+    delta, reach : float
+        Mean difference to the faithful run in dB, and half the width of its interval, which is NaN
+        with too few random seeds.
+    seeds : int
+        Random seeds of which something could be measured.
+
+    Returns
+    -------
+    {"costs", "gains", "undecided", "no finite loss"}
+        The last where the loss was no number in every random seed, so that nothing was measured.
+    """
+    if seeds == 0:
+        return NO_LOSS
+    return COSTS if delta + reach < 0 else GAINS if delta - reach > 0 else UNDECIDED
+
+
+def judged(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `verdict` to a table of `deviation_runs.by_deviation`."""
+    triples = table[["delta_psnr", "reach_psnr", "seeds"]].itertuples(index=False)
+    return table.assign(verdict=[verdict(*triple) for triple in triples])
+
+
+def fate(older: str, newer: str) -> str:
+    """Say what became of a verdict, "" being that of a departure which a run did not have."""
+    if not older:
+        return NOT_OLDER
+    if not newer:
+        return NOT_NEWER
+    if older == newer:
+        return STANDS
+    return {older: NEWLY, newer: NO_LONGER}.get(UNDECIDED, CONTRADICTED)
+
+
+def compare(older_runs: pd.DataFrame, newer_runs: pd.DataFrame) -> pd.DataFrame:
+    """Judge every departure in two runs.
+
+    Parameters
+    ----------
+    older_runs, newer_runs : DataFrame
+        As `deviation_runs.runs` makes them.
+
+    Returns
+    -------
+    DataFrame
+        A row a departure in either run: deviation, whose, older_delta and older_reach in dB, older
+        (its verdict, "" if the run did not have it), the same for the newer, and became: "stands"
+        (the same verdict), "contradicted" (another), "newly told" (it was undecided), "no longer
+        told" (it is undecided now), "not in the older run" or "not in the newer run".
+    """
+    tables = {
+        "older": judged(deviation_runs.by_deviation(older_runs)).set_index("deviation"),
+        "newer": judged(deviation_runs.by_deviation(newer_runs)).set_index("deviation"),
+    }
+    names = dict.fromkeys([*tables["newer"].index, *tables["older"].index])
+    names = [name for name in names if name != FAITHFUL.name]
+    whose = {d.name: d.whose for d in DEVIATIONS}
+    found = pd.DataFrame({"deviation": names, "whose": [whose.get(n, "") for n in names]})
+    for run, table in tables.items():
+        rows = table.reindex(names)
+        found[f"{run}_delta"] = rows["delta_psnr"].to_numpy()
+        found[f"{run}_reach"] = rows["reach_psnr"].to_numpy()
+        found[run] = rows["verdict"].fillna("").to_numpy()
+    pairs = zip(found["older"], found["newer"], strict=True)
+    return found.assign(became=[fate(*pair) for pair in pairs])
+
+
+def on_disc(runs: pd.DataFrame) -> pd.DataFrame:
+    """Means over the random seeds on P-Conv's test case, of the faithful network and the replica.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        As `deviation_runs.runs` makes them; measures of `disc` that it lacks are left out.
+
+    Returns
+    -------
+    DataFrame
+        A row a network ("faithful" or "replica"), batch_norm ("as learned", or "of the batch" as
+        P-Conv measures) and measure (of `PLACES`): seeds, psnr in dB, within (half width of its
+        95 % interval), delta_psnr and reach_psnr: the difference to the faithful network, batch
+        norm as learned, of the same random seed, in the same place.  I_out is compared with its
+        I_comp, as in `deviation_runs.by_deviation`.
+    """
+    rows = []
+    by_name = {name: part.set_index("seed") for name, part in runs.groupby("deviation")}
+    # Empty where the runs lack the measure.
+    faithful = by_name[FAITHFUL.name].reindex(columns=list(PLACES))
+    for (network, norm), name in _fills().items():
+        for measure, place in PLACES.items():
+            if name not in by_name or measure not in runs or runs[measure].isna().all():
+                continue
+            psnr = by_name[name][measure]
+            base = faithful["disc_comp" if measure == "disc_out" else measure]
+            both = pd.DataFrame({"psnr": psnr, "delta": psnr - base})
+            (mean, delta), (within, reach) = both.mean(), deviation_runs.reach(both)
+            rows.append((network, norm, place, psnr.count(), mean, within, delta, reach))
+    columns = ["network", "batch_norm", "measure", "seeds", "psnr", "within"]
+    return pd.DataFrame(rows, columns=[*columns, "delta_psnr", "reach_psnr"])
+
+
+def _fills() -> dict[tuple[str, str], str]:
+    """Deviation that fills with a network and a state of its batch norm."""
+    found = {}
+    for d in DEVIATIONS:
+        if d.whose in ("", "measure", "all"):
+            network = _REPLICA if d.whose == "all" else _OWN
+            found.setdefault((network, OF_BATCH if d.batch_statistics else LEARNED), d.name)
+    return found
+
+
+def of_run(runs: pd.DataFrame) -> str:
+    """Say in a line or two what a run was, and whose loss was no number."""
+    leaders = [DEVIATIONS[group[0]].name for group in deviation_runs.networks()]
+    trainings = runs[runs["deviation"].isin(leaders)]
+    first, seeds = runs.iloc[0], runs["seed"].nunique()
+    facts = [f"{trainings['deviation'].nunique()} ways to train, {_seeds(seeds)} each"]
+    if "samples" in runs:
+        facts.append(f"{first['samples']:,} samples a training, features of a {first['features']}")
+    if "hardware" in runs:
+        names = " and ".join(trainings["hardware"].dropna().unique())
+        facts.append(f"{trainings['minutes'].sum() / 60:.1f} hours added up on {names}")
+    lost = trainings[trainings["note"].notna() & (trainings["note"] != "")]
+    parts = [
+        f"{name} (random seed {', '.join(map(str, rows['seed']))})"
+        for name, rows in lost.groupby("deviation", sort=False)
+    ]
+    return f"{'; '.join(facts)}\nloss no longer a number: {'; '.join(parts) or 'none'}"
+
+
+def of_all(table: pd.DataFrame) -> str:
+    """Say which departures cost, gain, or cannot be told, each with its size; the dearest first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `deviation_runs.by_deviation` makes it.
+    """
+    lines, table = [], judged(table)
+    most = int(table["seeds"].iloc[0])
+    for whose, title in _GROUPS.items():
+        rows = table[table["whose"] == whose].sort_values("delta_psnr")
+        if len(rows):
+            lines.append(f"Of {len(rows)} {title}, each alone")
+            lines += _by_verdict(rows, most)
+    return "\n".join(lines)
+
+
+def _by_verdict(rows: pd.DataFrame, most: int) -> Iterator[str]:
+    for which, words in (
+        (COSTS, "cost PSNR"),
+        (GAINS, "gain"),
+        (UNDECIDED, "cannot be told from chance"),
+        (NO_LOSS, "had no finite loss in any random seed"),
+    ):
+        chosen = rows[rows["verdict"] == which]
+        parts = [
+            row["deviation"] if which == NO_LOSS else _with_size(row, most)
+            for _, row in chosen.iterrows()
+        ]
+        yield f"- {words} ({len(parts)}): {'; '.join(parts) or 'none'}"
+
+
+def _with_size(row: pd.Series, most: int) -> str:
+    fewer = f", measured in {row['seeds']} of {_seeds(most)}" if row["seeds"] < most else ""
+    return f"{row['deviation']}: {change(row['delta_psnr'], row['reach_psnr'])}{fewer}"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} random seed{'' if count == 1 else 's'}"
+
+
+def change(delta: float, reach: float) -> str:
+    """Write a difference with its interval: "-1.47 ± 0.42 dB"."""
+    if np.isnan(delta):
+        return "not compared"
+    if np.isnan(reach):
+        return f"{delta:+.2f} dB (no interval)"
+    # A third decimal where two do not show on which side of 0 the interval lies.
+    told = abs(delta) > reach
+    digits = 2 if (round(abs(delta), 2) > round(reach, 2)) == told else 3
+    return f"{delta:+.{digits}f} ± {reach:.{digits}f} dB"
+
+
+def of_fates(comparison: pd.DataFrame) -> str:
+    """Say which verdicts of an older run the newer one contradicts, first tells, tells no more.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        As `compare` makes it.
+    """
+    in_both = ~comparison["became"].isin([NOT_OLDER, NOT_NEWER])
+    stands = (comparison["became"] == STANDS).sum()
+    lines = [f"{stands} of {in_both.sum()} verdicts of the earlier run stand."]
+    for which in (CONTRADICTED, NEWLY, NO_LONGER):
+        rows = comparison[comparison["became"] == which].itertuples()
+        parts = [
+            f"{r.deviation} (then {_told(r.older, r.older_delta, r.older_reach)}; "
+            f"now {_told(r.newer, r.newer_delta, r.newer_reach)})"
+            for r in rows
+        ]
+        lines.append(f"{which}: {'; '.join(parts) or 'none'}")
+    return "\n".join(lines)
+
+
+def _told(verdict: str, delta: float, reach: float) -> str:
+    return verdict if verdict == NO_LOSS else f"{verdict}, {change(delta, reach)}"
+
+
+def of_replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
+    """Say where P-Conv's replica lands, and what of its distance is measure and what training.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `deviation_runs.by_deviation` makes it.
+    case : DataFrame
+        As `on_disc` makes it; what it lacks is left out.
+    """
+    rows = judged(table)
+    on_comp, as_it_does = (row for _, row in rows[rows["whose"] == "all"].iterrows())
+    measured = rows[rows["whose"] == "measure"].iloc[-1]
+    if on_comp["verdict"] == NO_LOSS:
+        lines = [
+            "The replica, all of P-Conv's departures at once, had no finite loss in any random "
+            "seed: nothing of it was measured.",
+            "On the faithful network P-Conv's measure (I_out, statistics of the batch) changes "
+            f"PSNR by {_size(measured)}.",
+        ]
+    else:
+        lines = _replica_lines(rows.iloc[0], measured, on_comp, as_it_does)
+        lines += _added_up(rows)
+    return "\n".join([*lines, *_disc_lines(case), _published()])
+
+
+def _replica_lines(
+    faithful: pd.Series, measured: pd.Series, on_comp: pd.Series, as_it_does: pd.Series
+) -> list[str]:
+    return [
+        "The replica, all of P-Conv's departures at once, measured as P-Conv does (I_out, "
+        f"statistics of the batch), reaches {as_it_does['psnr']:.2f} dB, the faithful run on "
+        f"I_comp {faithful['psnr']:.2f} dB: {_size(as_it_does)}.",
+        _taken_apart(measured, on_comp, as_it_does),
+        f"On I_comp the replica {_beside(on_comp)}.",
+    ]
+
+
+def _taken_apart(measured: pd.Series, training: pd.Series, total: pd.Series) -> str:
+    """Parts of a distance, what is left of it, and which part is larger, if that is sure."""
+    text = (
+        f"The measure alone, on the faithful network, changes PSNR by {_size(measured)}; the "
+        f"training alone, the replica on I_comp, by {_size(training)}"
+    )
+    if measured["seeds"] == training["seeds"] == total["seeds"]:
+        rest = total["delta_psnr"] - measured["delta_psnr"] - training["delta_psnr"]
+        text += f"; {rest:+.2f} dB come of both together"
+    for larger, other, name in (
+        (measured, training, "measure"),
+        (training, measured, "training"),
+    ):
+        least = abs(larger["delta_psnr"]) - larger["reach_psnr"]
+        if least > abs(other["delta_psnr"]) + other["reach_psnr"]:
+            text += f". The {name} is the larger part, whole intervals apart"
+    return f"{text}."
+
+
+def _size(row: pd.Series) -> str:
+    return change(row["delta_psnr"], row["reach_psnr"])
+
+
+def _beside(row: pd.Series) -> str:
+    """What a network is beside the faithful run."""
+    found = verdict(row["delta_psnr"], row["reach_psnr"], row["seeds"])
+    sides = {COSTS: "below", GAINS: "above"}
+    if found not in sides:
+        return "cannot be told from the faithful run"
+    return f"lies {sides[found]} the faithful run, with its whole interval"
+
+
+def _added_up(rows: pd.DataFrame) -> list[str]:
+    alone = rows[rows["whose"] == "P-Conv"]
+    if alone.empty or alone["delta_psnr"].isna().any():
+        return []
+    total = alone["delta_psnr"].sum()
+    return [f"One by one, on I_comp, the departures of its training add up to {total:+.2f} dB."]
+
+
+def _disc_lines(case: pd.DataFrame) -> list[str]:
+    """What there is of P-Conv's test case."""
+    rows = case[case["seeds"] > 0].set_index(["network", "batch_norm", "measure"])
+    lines = []
+    for network, named in ((_OWN, "the faithful network"), (_REPLICA, "the replica")):
+        parts = [
+            f"{_mean(rows.loc[(network, *key)])} {words}"
+            for words, *key in _READINGS
+            if (network, *key) in rows.index
+        ]
+        if parts:
+            lines.append(f"- {named}: {', '.join(parts)}")
+    if lines:
+        lines.insert(
+            0,
+            f"On P-Conv's own test case, a disc of {disc.SHARE:.2%} of a picture of {disc.SIZE} "
+            "pixels",
+        )
+    return [*lines, *_disc_apart(rows)]
+
+
+def _disc_apart(rows: pd.DataFrame) -> list[str]:
+    """The same distance as in the whole picture, from the faithful network on I_comp."""
+    measured, training, total = (
+        (_OWN, OF_BATCH, "I_out"),
+        (_REPLICA, LEARNED, "I_comp"),
+        (_REPLICA, OF_BATCH, "I_out"),
+    )
+    if not {measured, training, total} <= set(rows.index):
+        return []
+    measured, training, total = (rows.loc[key] for key in (measured, training, total))
+    return [
+        "There the replica, measured as P-Conv does, differs from the faithful run on I_comp by "
+        f"{_size(total)}. {_taken_apart(measured, training, total)}",
+        f"There, on I_comp, the replica {_beside(training)}.",
+    ]
+
+
+def _mean(row: pd.Series) -> str:
+    within = "" if np.isnan(row["within"]) else f" ± {row['within']:.2f}"
+    return f"{row['psnr']:.2f}{within} dB"
+
+
+def _published() -> str:
+    theirs = published().query("source == 'P-Conv' and model == 'PConv'")["psnr_db"].iloc[0]
+    return f"P-Conv published {theirs:.2f} dB, of one other photograph."
