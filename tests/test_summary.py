@@ -59,7 +59,10 @@ def test_the_departures_of_p_conv_are_ranked(results):
     *_, explanation, replica = summary.sentences(results())
     assert "Of the 3 departures" in explanation
     assert "with 3 random seeds and features of a VGG-16 x" in explanation
-    assert '2 cost PSNR: "b" -2.50 ± 0.30 dB; "a" -1.00 ± 0.20 dB. 1 cannot be told' in explanation
+    assert (
+        'these cost PSNR (2): "b" -2.50 ± 0.30 dB; "a" -1.00 ± 0.20 dB and cannot be told'
+        in explanation
+    )
     assert "land at 23.00 dB, -4.00 ± 0.50 dB from the faithful runs, 27.00 dB; m" in replica
     assert "at 19.00 dB, and that measure alone changes the faithful run by -3.00 dB" in replica
     assert "P-Conv reported 22.65 dB" in replica

@@ -125,9 +125,10 @@ def _photographs(found: Found) -> str:
         rows.append([name, f"{row['psnr']:.2f}", *numbers])
     heads = ["method", "up to 0.5", "random seeds", *bins, "SSIM", "L1 in %"]
     p, first = load_profile(PROFILE), networks.iloc[0]
+    seeds, samples = int(first["random_seeds"]), int(first["samples"])
     facts = (
-        f"Random seeds: standard deviation over {first['random_seeds']} of them. Each training "
-        f"saw {first['samples']:,} samples; width {p.base_channels}, features of a "
+        f"Random seeds: standard deviation over {seeds} of them. Each training "
+        f"saw {samples:,} samples; width {p.base_channels}, features of a "
         f"{first['features']} for {p.features_share:g} of each batch. All together took "
         f"{networks['minutes'].sum() / 60:.1f} hours of one thread each, two side by side "
         f"({first['hardware']}). Conv U-Net: the partial U-Net with plain convolutions. The "

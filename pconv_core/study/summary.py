@@ -59,8 +59,8 @@ def answer(reference: Path) -> str:
         f"Knowing the mask {verb}: {with_interval(mask)} on photographs, against the same network "
         f"with plain convolutions; {with_interval(found.against(found.unet))} against a "
         f"traditional U-Net, where P-Conv reported {reported:+.2f} dB, on a picture of which 99 % "
-        f"was never missing. Trained for hours instead of days it reaches "
-        f"{overall.loc[found.ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB "
+        f"was never missing. With {int(overall.loc[found.ours, 'samples']):,} samples a training "
+        f"it reaches {overall.loc[found.ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB "
         f"{'above' if gap > 0 else 'below'} the best method that learns nothing ({best.idxmax()}), "
         f"while the weights that come along reach {overall.loc[SHIPPED, 'psnr']:.2f} dB."
     )
@@ -161,13 +161,13 @@ def _explanation(table: pd.DataFrame) -> str:
         rows = [row for row in own.itertuples() if row.verdict == verdict]
         if rows:
             named = "; ".join(f'"{row.deviation}"{_size(row)}' for row in rows)
-            parts.append(f"{len(rows)} {words}: {named}")
+            parts.append(f"{words} ({len(rows)}): {named}")
     if undecided := (own["verdict"] == verdicts.UNDECIDED).sum():
-        parts.append(f"{undecided} cannot be told from chance")
+        parts.append(f"cannot be told from chance ({undecided})")
     return (
         f"Of the {len(own)} departures of P-Conv's training, each switched on alone at 64 pixels, "
         f"with {table['seeds'].iloc[0]} random seeds and features of a {own['features'].iloc[0]}, "
-        f"{'. '.join(parts)}."
+        f"these {listed(parts)}."
     )
 
 
