@@ -69,13 +69,13 @@ $(DONE)/01_mask_generation.ipynb: $(call IN,study/mask_shapes.py study/paper_mas
 TOLD     := $(addprefix $(DONE)/,03_pretrain_stage2.ipynb 04_finetune_coco.ipynb 05_size_study_224_vs_256.ipynb \
             06_loss_curves.ipynb 07_psnr_table.ipynb 08_deviations.ipynb)
 $(TOLD): $(call IN,study/found.py study/profiles/photographs.yaml)
-$(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py)
+$(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py study/profiles/style.yaml)
 $(DONE)/07_psnr_table.ipynb $(DONE)/08_deviations.ipynb $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,study/published.csv)
 $(DONE)/06_loss_curves.ipynb: $(call IN,study/pconv_curves.csv)
 $(DONE)/07_psnr_table.ipynb: $(call IN,study/disc.py study/manifest.py study/repair_cases.py files/foreign.py \
             files/weights.py shipped/refined64.safetensors)
 $(DONE)/08_deviations.ipynb: $(call IN,study/claims.py study/deviations.py study/deviation_runs.py study/disc.py study/paired.py study/repair_cases.py \
-            study/thin_effect.py study/trained.py study/verdicts.py study/profiles/deviations.yaml files/foreign.py files/weights.py)
+            study/thin_effect.py study/trained.py study/verdicts.py $(addprefix study/profiles/,deviations.yaml thin.yaml trials.yaml) files/foreign.py files/weights.py)
 $(DONE)/09_inpaint_a_photo.ipynb: $(call IN,files/weights.py files/foreign.py study/paint.py shipped/refined64.safetensors)
 $(DONE)/10_benchmarks.ipynb: $(call IN,$(addprefix bench/,__init__.py figures.py networks.py timing.py))
 
@@ -90,7 +90,10 @@ $(DONE)/09_inpaint_a_photo.ipynb: $(DONE)/04_finetune_coco.ipynb
 # What a chapter reads of committed runs.
 $(DONE)/03_pretrain_stage2.ipynb: $(wildcard results/reference/style/tables/*.csv)
 $(DONE)/08_deviations.ipynb: $(wildcard $(addprefix results/reference/,deviations/*/* deviations-random/tables/*.csv thin/tables/*.csv trials/tables/*.csv))
-$(TOLD): $(wildcard $(addprefix results/reference/trainings/,tables/*.csv figures/*.png */logs/*.csv */cases/*.csv))
+$(TOLD): $(wildcard results/reference/trainings/tables/*.csv)
+$(DONE)/06_loss_curves.ipynb $(DONE)/08_deviations.ipynb: $(wildcard results/reference/trainings/*/logs/*.csv)
+$(DONE)/07_psnr_table.ipynb: $(wildcard results/reference/trainings/figures/*.png)
+$(DONE)/08_deviations.ipynb: $(wildcard results/reference/trainings/*/cases/*.csv)
 $(DONE)/09_inpaint_a_photo.ipynb: $(wildcard results/reference/shipped/tables/*.csv)
 $(DONE)/10_benchmarks.ipynb: $(wildcard results/reference/bench/*.csv results/reference/bench/steps/*.csv)
 

@@ -30,11 +30,11 @@ def trainings_tables(tmp_path):
     """Write made tables of the trainings below a folder; returns what makes them, and the folder.
 
     The partial U-Net has 25 dB; its PSNR less another's is `OTHERS`, its SSIM a tenth of it, its
-    Lite0 distance less a tenth; intervals reach `reach` to both sides.  `bins` replaces the
-    difference to a method in single bins.
+    Lite0 distance less a tenth; intervals reach `reach` to both sides.  `gaps` replaces the
+    difference to a method, `bins` that in single bins.
     """
 
-    def make(reach=0.25, bins=None, stage2=-0.5, finetune=0.25, **overall):
+    def make(reach=0.25, bins=None, stage2=-0.5, finetune=0.25, gaps=None, smaller=0.0):
         tables = tmp_path / "trainings/tables"
         tables.mkdir(parents=True, exist_ok=True)
         scale = {"psnr": 1, "psnr_hole": 1, "ssim": 0.1, "lite0": -0.1}
@@ -58,13 +58,13 @@ def trainings_tables(tmp_path):
             pd.DataFrame(found).to_csv(tables / f"{name}.csv", index=False)
 
         ours = "partial U-Net 128"
-        gaps = []
-        for other, gap in OTHERS.items():
-            gaps += rows(f"{ours} - {other}", gap, hole_ratio="0.01-0.5")
+        others, found = {**OTHERS, **(gaps or {})}, []
+        for other, gap in others.items():
+            found += rows(f"{ours} - {other}", gap, hole_ratio="0.01-0.5")
             for name in BINS:
                 by_bin = (bins or {}).get((other, name), gap)
-                gaps += rows(f"{ours} - {other}", by_bin, hole_ratio=name)
-        write("differences", gaps)
+                found += rows(f"{ours} - {other}", by_bin, hole_ratio=name)
+        write("differences", found)
         stages = []
         for model in (ours, "Conv U-Net 128", "traditional U-Net 128"):
             stages += rows("stage2 - stage1", stage2, model=model)
@@ -74,19 +74,22 @@ def trainings_tables(tmp_path):
             row
             for at in (112, 128)
             for row in rows(
-                "partial U-Net 112 - partial U-Net 128", 0.0, evaluated_at=at, hole_ratio="0.01-0.5"
+                "partial U-Net 112 - partial U-Net 128",
+                smaller,
+                evaluated_at=at,
+                hole_ratio="0.01-0.5",
             )
         ]
         write("05_differences", sizes)
         means = []
-        for model, gap in {ours: 0.0, **OTHERS}.items():
+        for model, gap in {ours: 0.0, **others}.items():
             network = "U-Net" in model
             row = {"model": model, "psnr": 25 - gap, "ssim": 0.8 - 0.1 * gap, "l1": 2.0}
             row |= {"lite0": 1 + 0.1 * gap, "samples": 24000 if network else None}
             row |= {"random_seeds": 3 if network else None, "minutes": 60.0 if network else None}
             row |= {"spread_psnr": 0.1 if network else None}
             row |= {"features": "VGG-16 hed", "hardware": "a processor"} if network else {}
-            means.append(row | overall.get(model, {}))
+            means.append(row)
         write("psnr_overall", means)
         by_bin = [
             {"model": m["model"], "hole_ratio": b, "psnr": m["psnr"]} for m in means for b in BINS

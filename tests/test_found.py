@@ -30,16 +30,20 @@ def test_a_difference_has_its_unit_and_interval():
     row = pd.Series({"mean": 0.7, "low": 0.59, "high": 0.821})
     assert tell.with_interval(row) == "+0.70 dB (+0.59 to +0.82)"
     assert tell.with_interval(-row, "lite0") == "-0.700 (-0.590 to -0.821)"
+    row["low"] = 0.003
+    assert tell.with_interval(row) == "+0.700 dB (+0.003 to +0.821)"
+    row["low"] = float("nan")
+    assert tell.with_interval(row) == "+0.70 dB (no interval)"
 
 
 def test_bins_are_named_where_they_differ(trainings_tables):
     bins = {("Telea", "0.1-0.2"): 0.1, ("Telea", "0.2-0.3"): 1.0}
     found = Found(trainings_tables(bins=bins))
     told = tell.in_bins(found.by_bin("Telea"))
-    assert told == "better in 0.2-0.3; worse in 0.01-0.1; not told apart in 0.1-0.2"
+    assert told == "better in 0.2-0.3, worse in 0.01-0.1, not told apart in 0.1-0.2"
     assert tell.in_bins(found.by_bin("Conv U-Net 128")) == "better in every bin"
     assert tell.in_bins(found.by_bin("biharmonic")) == "worse in every bin"
-    assert tell.in_bins(found.by_bin("partial U-Net 112")) == "not told apart in every bin"
+    assert tell.in_bins(found.by_bin("partial U-Net 112")) == "told apart in no bin"
 
 
 def test_the_line_against_another_method(trainings_tables):
@@ -63,7 +67,7 @@ def test_a_stage_is_told_of_each_network(trainings_tables):
 def test_sizes_are_told_at_both(trainings_tables):
     lines = tell.size_lines(Found(trainings_tables())).split("\n")
     assert len(lines) == 2
-    assert lines[0].startswith("trained at 112 instead of 128 pixels, measured at 112: +0.00 dB")
+    assert lines[0].startswith("trained at 112 instead of 128 pixels, measured at 112: +0.000 dB")
 
 
 def test_a_missing_table_is_named(tmp_path):

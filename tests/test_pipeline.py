@@ -174,7 +174,7 @@ def test_what_single_trainings_left_is_promoted_with_the_tables(
     old = tmp_path / "results/reference" / name / "tables/old.csv"
     old.parent.mkdir()
     old.touch()
-    with pytest.raises(ValueError, match=f"has no tables; {command}"):
+    with pytest.raises(ValueError, match=f"lacks tables of all that it holds; {command}"):
         pipeline.promote(name)
     assert old.is_file()
     (tmp_path / "results" / name / "tables").mkdir()
@@ -182,6 +182,12 @@ def test_what_single_trainings_left_is_promoted_with_the_tables(
     reference = pipeline.promote(name)
     found = {str(p.relative_to(reference)) for p in reference.rglob("*.csv")}
     assert found == {left, "tables/new.csv"}
+    # One more training, of which the tables do not tell.
+    later = (tmp_path / "results" / name / left).with_name("b.csv")
+    later.touch()
+    os.utime(later, ns=(2**62, 2**62))
+    with pytest.raises(ValueError, match="lacks tables of all"):
+        pipeline.promote(name)
 
 
 @pytest.fixture

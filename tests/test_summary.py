@@ -57,46 +57,66 @@ def of_shipped(folder):
 
 def test_the_departures_of_p_conv_are_ranked(results):
     *_, explanation, replica = summary.sentences(results())
-    assert "Of the 3 departures" in explanation
-    assert "with 3 random seeds and features of a VGG-16 x" in explanation
-    assert (
-        'these cost PSNR (2): "b" -2.50 ± 0.30 dB; "a" -1.00 ± 0.20 dB and cannot be told'
-        in explanation
+    assert "Of P-Conv's 3 departures in training" in explanation
+    assert "with 3 random seeds and features of a VGG-16 x, 2 cost PSNR:" in explanation
+    assert '"b" -2.50 ± 0.30 dB; "a" -1.00 ± 0.20 dB. 1 cannot be told from chance: "d".' in (
+        explanation
     )
-    assert "land at 23.00 dB, -4.00 ± 0.50 dB from the faithful runs, 27.00 dB; m" in replica
-    assert "at 19.00 dB, and that measure alone changes the faithful run by -3.00 dB" in replica
-    assert "P-Conv reported 22.65 dB" in replica
+    assert "at 23.00 dB, the faithful runs at 27.00 dB: -4.00 ± 0.50 dB. Measured as" in replica
+    assert "they land at 19.00 dB. That measure alone changes the faithful run by" in replica
+    assert "by -3.00 ± 0.10 dB; P-Conv reported 22.65 dB" in replica
 
 
-def test_a_replica_that_diverged_and_one_that_cannot_be_told(results, tmp_path):
-    folder = results()
+def changed(folder, which, **columns):
+    """Change rows of the departures' table."""
     path = folder / "demo/tables/08_deviations.csv"
     table = pd.read_csv(path)
-    all_of_it = table["whose"] == "all"
-    table.assign(reach_psnr=table["reach_psnr"].mask(all_of_it, 9.0)).to_csv(path)
-    assert "27.00 dB, not told from chance; measured as" in summary.sentences(folder)[-1]
-    table.loc[all_of_it, ["seeds", "psnr", "delta_psnr", "reach_psnr"]] = [0, None, None, None]
-    table.to_csv(path)
-    assert "All of them together had no finite loss in any" in summary.sentences(folder)[-1]
+    for name, value in columns.items():
+        table.loc[table[which[0]] == which[1], name] = value
+    table.to_csv(path, index=False)
+    return folder
+
+
+NONE = {"seeds": 0, "psnr": None, "delta_psnr": None, "reach_psnr": None}
+
+
+def test_departures_that_gain_and_that_have_no_finite_loss(results):
+    folder = changed(results(), ("deviation", "a"), delta_psnr=1.0)
+    changed(folder, ("deviation", "b"), **NONE)
+    changed(folder, ("deviation", "d"), delta_psnr=-1.0, seeds=2)
+    text = summary.sentences(folder)[-2]
+    assert '1 gain: "a" +1.00 ± 0.20 dB.' in text
+    assert '1 had no finite loss: "b".' in text
+    assert '1 cost PSNR: "d" -1.00 ± 0.30 dB, a finite loss at 2 of 3 random seeds.' in text
+    assert "told from chance" not in text
+
+
+def test_a_replica_that_diverged_and_one_that_cannot_be_told(results):
+    folder = changed(results(), ("whose", "all"), reach_psnr=9.0)
+    assert "-4.00 ± 9.00 dB (not told from chance). M" in summary.sentences(folder)[-1]
+    changed(folder, ("whose", "all"), **NONE)
+    assert "All of them together had no finite loss at any" in summary.sentences(folder)[-1]
+    assert summary.answer(folder).endswith("P-Conv had no finite loss at any random seed.")
 
 
 def test_the_networks_on_photographs(results):
     mask, unet, classical, schedule = summary.sentences(results())[:4]
-    assert "the partial U-Net reaches 25.00 dB. Against itself with plain convolutions:" in mask
+    assert "U-Net reaches 25.00 dB. It less itself with plain convolutions: +0.50 dB" in mask
     assert "+0.50 dB (+0.25 to +0.75), better in every bin; SSIM +0.050" in mask
-    assert "over 3 random seeds and 500 pictures; features of a VGG-16 hed" in mask
+    assert "over 3 random seeds and 500 crops, taken as independent; features of a V" in mask
     assert "traditional U-Net (23.50 dB): +1.50 dB (+1.25 to +1.75), better in" in unet
     assert "Telea (27.00 dB) -2.00 dB (-2.25 to -1.75), worse in every bin" in classical
-    assert "Its Lite0 distance is lower than that of none of them." in classical
-    assert "changes it by -0.50 dB (-0.75 to -0.25), fine-tuning by +0.25 dB" in schedule
-    assert "trained at 112 instead of 128 pixels it differs by +0.00 dB" in schedule
+    assert "By Lite0 distance it is better than none of them." in classical
+    assert "partial U-Net by -0.50 dB (-0.75 to -0.25) and Lite0 distance +0.050" in schedule
+    assert "fine-tuning by +0.250 dB" in schedule  # its interval ends at 0.000
+    assert "Trained at 112 instead of 128 pixels it has +0.125 dB" not in schedule
 
 
 def test_the_classical_methods_can_be_passed(results):
     better = {(name, b): 1.0 for name in ("Telea", "biharmonic") for b in BINS[2:3]}
     text = summary.sentences(results(bins=better))[2]
     assert "worse in every bin" in text  # Navier-Stokes
-    assert text.count("better in 0.2-0.3; worse in 0.01-0.1 and 0.1-0.2") == 2
+    assert text.count("better in 0.2-0.3, worse in 0.01-0.1 and 0.1-0.2") == 2
 
 
 def test_the_shipped_weights_are_held_against_the_best_classical_method(results):
@@ -110,15 +130,38 @@ def test_the_shipped_weights_are_held_against_the_best_classical_method(results)
 
 
 @pytest.mark.parametrize(
-    ("reach", "told"),
+    ("gap", "told"),
     [
-        (0.25, "Knowing the mask helps: +0.50 dB (+0.25 to +0.75)"),
-        (0.75, "Knowing the mask changes nothing that can be told from chance: +0.50 dB"),
+        (0.5, "Knowing the mask raises PSNR: +0.50 dB (+0.25 to +0.75) on photographs"),
+        (-0.5, "Knowing the mask lowers PSNR: -0.50 dB (-0.75 to -0.25) on photographs"),
+        (0.1, "Knowing the mask changes PSNR by nothing that can be told from chance: +0.10"),
     ],
 )
-def test_the_answer(results, reach, told):
-    text = summary.answer(results(reach=reach))
+def test_the_answer_follows_what_the_mask_is_worth(results, gap, told):
+    text = summary.answer(results(gaps={"Conv U-Net 128": gap}))
     assert text.startswith(told)
-    assert "P-Conv reported +9.28 dB" in text
-    assert "25.00 dB, 3.00 dB below the best method that learns nothing (biharmonic)" in text
-    assert text.endswith("the weights that come along reach 29.00 dB.")
+    distance = {0.5: "lower (better)", -0.5: "higher (worse)", 0.1: "not told apart"}[gap]
+    assert f"its Lite0 distance is {distance}." in text
+
+
+@pytest.mark.parametrize(
+    ("gap", "told"),
+    [
+        (-3.0, "it lies below the best classical method, biharmonic: -3.00 dB (-3.25 to -2.75)."),
+        (-0.1, "it cannot be told from the best classical method, Navier-Stokes: -0.10 dB"),
+        (0.5, "it lies above the best classical method, Navier-Stokes: +0.50 dB (+0.25 to"),
+    ],
+)
+def test_the_answer_beside_classical_methods(results, gap, told):
+    gaps = {"Telea": 1.0, "Navier-Stokes": gap, "biharmonic": 1.0}
+    text = summary.answer(results() if gap == -3.0 else results(gaps=gaps))
+    assert told in text
+    assert "After 24,000 samples" in text
+
+
+def test_the_answer_tells_p_convs_figures_and_why(results):
+    text = summary.answer(results())
+    assert "P-Conv reported +9.28 dB, of a picture of which 99 % was never missing" in text
+    assert "The weights that are shipped lie +1.00 dB from that." in text
+    assert "faithful network by -3.00 ± 0.10 dB; how it trains" in text
+    assert text.endswith("known pixels put back, by -4.00 ± 0.50 dB.")

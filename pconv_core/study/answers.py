@@ -6,8 +6,7 @@ import pandas as pd
 
 from pconv_core.study import found as tell
 from pconv_core.study import verdicts
-from pconv_core.study.claims import AS_GOOD
-from pconv_core.study.found import Found, with_interval
+from pconv_core.study.found import AS_GOOD, Found, as_good, with_interval
 from pconv_core.study.mask_shapes import SHAPES, over_paper
 from pconv_core.study.tables import CLASSICAL
 
@@ -98,48 +97,41 @@ def _lite0(table: pd.DataFrame, models: list[str]) -> str:
 
 def _stage(found: Found, after: str) -> str:
     """What a stage changed for the partial U-Net, by PSNR and Lite0 distance."""
-    psnr, lite0 = (found.stage(found.ours, after, measure) for measure in ("psnr", "lite0"))
-    return (
-        f"{with_interval(psnr)}: {tell.side(psnr)}; Lite0 distance {with_interval(lite0, 'lite0')}:"
-        f" {tell.side(lite0, 'lite0')} (photographs)"
-    )
+    parts = [tell.told(found.stage(found.ours, after, name), name) for name in ("psnr", "lite0")]
+    return f"{'; '.join(parts)} (photographs)"
 
 
 def _sizes(found: Found) -> str:
     rows = [found.smaller(at) for at in (found.small_size, found.size)]
-    if all(row["low"] > -AS_GOOD for row in rows):
-        verdict = "no"
-    else:
-        verdict = "yes" if any(row["high"] < -AS_GOOD for row in rows) else "undecided"
+    verdict = {"yes": "no", "no": "yes", "undecided": "undecided"}[as_good(rows)]
     gaps = " and ".join(f"{with_interval(row)} at {row['evaluated_at']}" for row in rows)
-    return f"{verdict}: trained at {found.small_size} instead of {found.size} pixels {gaps}"
+    return (
+        f"{verdict}, if {AS_GOOD} dB less is as good: trained at {found.small_size} instead of "
+        f"{found.size} pixels {gaps}"
+    )
 
 
 def _winner(found: Found) -> str:
+    """The partial U-Net against what was trained alike, and the best classical method."""
     psnr = found.overall["psnr"]
     best = psnr[list(CLASSICAL)].idxmax()
-    against = "; ".join(
-        f"{with_interval(found.against(other))} against the {other}"
-        for other in (found.conv, found.unet)
-    )
-    return (
-        f"of the networks that are trained alike the {psnr[found.alike].idxmax()}; the partial "
-        f"U-Net {against}; {best} {psnr[best] - psnr[found.ours]:+.2f} dB from it (photographs)"
-    )
+    parts = [
+        f"{other} {with_interval(found.against(other))}, {tell.in_bins(found.by_bin(other))}"
+        for other in (found.conv, found.unet, best)
+    ]
+    return f"the partial U-Net on photographs less {'; less '.join(parts)}"
 
 
 def _dearest(deviations: pd.DataFrame) -> str:
     """Of P-Conv's departures that cost something for sure the dearest two."""
     table = verdicts.judged(deviations[deviations["whose"] == "P-Conv"]).sort_values("delta_psnr")
     sure = table[table["verdict"] == verdicts.COSTS]
-    parts = [
-        f"{row.deviation} {verdicts.change(row.delta_psnr, row.reach_psnr)}"
-        for row in sure.head(2).itertuples()
-    ]
-    features = table["features"].iloc[0]
+    most = deviations["seeds"].iloc[0]
+    parts = [f"{row.deviation} {verdicts.sized(row, most)}" for row in sure.head(2).itertuples()]
+    dearest = f", the dearest: {'; '.join(parts)}" if parts else ""
     return (
-        f"{len(sure)} of {len(table)} cost PSNR for sure{': ' if parts else ''}{'; '.join(parts)} "
-        f"({features})"
+        f"{len(sure)} of {len(table)} cost PSNR by their 95 % intervals{dearest} "
+        f"({table['features'].iloc[0]})"
     )
 
 

@@ -1,17 +1,16 @@
 """What P-Conv claims beside its PSNR, each with a yes or no and what was measured for it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from pconv_core.evaluation import UP_TO_HALF
-from pconv_core.study.found import Found
+from pconv_core.study import deviation_runs
+from pconv_core.study.found import AS_GOOD, Found, as_good
 from pconv_core.study.run import Study, label
 from pconv_core.study.trained import CASES
 
-AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
 _COLUMNS = ["claim", "measured", "value", "holds"]
 
 
@@ -21,20 +20,30 @@ class _Claim:
 
     text: str
     measured: str
-    holds: Callable[[float], bool]
+    threshold: float
+    above: bool = True  # whether it holds above the threshold, or below
+
+    def holds(self, values: Sequence[float]) -> str:
+        """Say "yes" or "no"; of several random seeds only if their mean's 95 % interval says so."""
+        mean, half = np.mean(values), 0.0
+        if len(values) > 1:
+            half = deviation_runs.reach(pd.DataFrame({"value": values}))[0]
+        margin = mean - self.threshold if self.above else self.threshold - mean
+        return "yes" if margin - half > 0 else "no" if margin + half <= 0 else "undecided"
 
 
 _FASTER = _Claim(
     "the traditional U-Net converges faster",
     "share of its descent of the hole term in stage 1 done after a quarter of the steps, less "
     "the partial U-Net's",
-    lambda value: value > 0,
+    0,
 )
 _IDENTITY = _Claim(
     "the traditional U-Net tends to the identity",
     "distance of its output from its input in the hole, over that of the ground truth; below "
     "a half is nearer to the identity",
-    lambda value: value < 0.5,
+    0.5,
+    above=False,
 )
 
 
@@ -78,9 +87,10 @@ def judge_trainings(found: Found) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `judge` makes it; value is the mean over the random seeds, holds "yes" or "no" where all
-        of them agree, else "undecided".  Two sizes are judged by the intervals of their
-        difference: "yes" if all lie above -`AS_GOOD`, "no" if one lies below it.
+        As `judge` makes it; value is the mean over the random seeds, holds "yes" or "no" where its
+        95 % interval over them, Student's, lies on one side, else "undecided".  Two sizes are
+        judged by the intervals of their difference, which hold the spread over pictures, too:
+        "yes" if all lie above -`AS_GOOD`, "no" if one lies below it.
 
     Raises
     ------
@@ -88,7 +98,7 @@ def judge_trainings(found: Found) -> pd.DataFrame:
         If a file is missing.
     """
     ours, unets = (
-        {seed: found.record(model, found.size, seed) for seed in _seeds(found, model)}
+        {seed: found.record(model, found.size, seed) for seed in found.seeds(model)}
         for model in ("pconv", "unet")
     )
     both = [seed for seed in ours if seed in unets]
@@ -102,38 +112,25 @@ def judge_trainings(found: Found) -> pd.DataFrame:
 
 
 def _row(claim: _Claim, values: Sequence[float]) -> tuple:
-    """A claim with the mean of a value by random seed, and whether all of them agree."""
-    answers = {claim.holds(value) for value in values}
-    holds = "undecided" if len(answers) > 1 else "yes" if answers.pop() else "no"
+    """A claim with the mean of a value by random seed, and whether it holds."""
     of = f"; mean of {len(values)} random seeds" if len(values) > 1 else ""
-    return claim.text, claim.measured + of, np.mean(values), holds
+    return claim.text, claim.measured + of, np.mean(values), claim.holds(values)
 
 
 def _sizes(small: int, large: int, measured_at: Iterable[int]) -> _Claim:
     return _Claim(
         "partial convolution adapts to sizes that are no power of two",
-        f"lowest PSNR in dB, trained at {small} less trained at {large}, on crops of "
+        f"lowest difference of PSNR in dB, trained at {small} less trained at {large}, on crops of "
         f"{min(measured_at)} to {max(measured_at)} pixels; above {-AS_GOOD} is as good",
-        lambda value: value > -AS_GOOD,
+        -AS_GOOD,
     )
 
 
 def _sizes_by_interval(found: Found) -> tuple:
-    table = found.table("05_differences")
-    gaps = table[(table["measure"] == "psnr") & (table["hole_ratio"] == UP_TO_HALF)]
-    claim = _sizes(found.small_size, found.size, gaps["evaluated_at"])
-    holds = "yes" if (gaps["low"] > -AS_GOOD).all() else "undecided"
-    holds = "no" if (gaps["high"] < -AS_GOOD).any() else holds
-    seeds = gaps["random_seeds"].min()
-    of = f"; mean of {seeds} random seeds, judged by its interval"
-    return claim.text, claim.measured + of, gaps["mean"].min(), holds
-
-
-def _seeds(found: Found, model: str) -> list[int]:
-    """Random seeds with which a network of the larger size was trained."""
-    table = found.table("manifest")
-    chosen = table[(table["model"] == model) & (table["size"] == found.size)]
-    return sorted(chosen["random_seed"].unique().tolist())
+    gaps = [found.smaller(at) for at in (found.small_size, found.size)]
+    claim = _sizes(found.small_size, found.size, [gap["evaluated_at"] for gap in gaps])
+    of = f"; mean of {gaps[0]['random_seeds']} random seeds, judged by its interval"
+    return claim.text, claim.measured + of, min(gap["mean"] for gap in gaps), as_good(gaps)
 
 
 def _moved(found: Found, model: str, seed: int) -> float:
@@ -163,7 +160,7 @@ def _noisy(record: pd.DataFrame) -> _Claim:
         "convergence at stage 2 is noisy",
         "mean change of the partial U-Net's loss from record to record, over its median, in the "
         f"{len(second)} records of stage 2 over the same in the last {len(late)} of stage 1",
-        lambda value: value > 1,
+        1,
     )
 
 

@@ -13,6 +13,8 @@ from pconv_core.evaluation import UP_TO_HALF
 from pconv_core.study.profile import load_profile
 from pconv_core.study.run import STAGES, Study, label
 
+BETTER, WORSE, UNTOLD = "better", "worse", "not told apart"
+AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
 RUN = "trainings"  # below results/reference
 PROFILE = "photographs"
 LOWER_IS_BETTER = ("l1", "lite0", "l1_hole")
@@ -43,7 +45,8 @@ class Found:
         self.size, self.small_size = p.size, p.small_size
         self.ours, self.unet, self.conv = (label(m, p.size) for m in ("pconv", "unet", "conv"))
         self.small = label("pconv", p.small_size)
-        self.alike = [self.ours, self.unet, self.conv, self.small]  # but for the size of the last
+        # Trained alike, but for the size of the last.
+        self.networks = [label(*which) for which in self.entrants.values()]
 
     def table(self, name: str) -> pd.DataFrame:
         """Read tables/NAME.csv."""
@@ -88,10 +91,11 @@ class Found:
             ignore_index=True,
         )
 
-    @property
-    def seeds(self) -> list[int]:
-        """Random seeds of the trainings."""
-        return sorted(self.table("manifest")["random_seed"].unique().tolist())
+    def seeds(self, model: str) -> list[int]:
+        """Random seeds with which a model was trained at the larger size."""
+        table = self.table("manifest")
+        chosen = table[(table["model"] == model) & (table["size"] == self.size)]
+        return sorted(chosen["random_seed"].unique().tolist())
 
 
 def side(row: pd.Series, measure: str = "psnr") -> str:
@@ -99,36 +103,51 @@ def side(row: pd.Series, measure: str = "psnr") -> str:
     low, high = row["low"], row["high"]
     if measure in LOWER_IS_BETTER:
         low, high = -high, -low
-    return "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    return BETTER if low > 0 else WORSE if high < 0 else UNTOLD
 
 
 def with_interval(row: pd.Series, measure: str = "psnr") -> str:
-    """Write a difference with its interval: "+0.70 dB (+0.59 to +0.82)"."""
-    form = "{:+.2f}" if UNITS.get(measure) == " dB" else "{:+.3f}"
-    mean, low, high = (form.format(row[name]) for name in ("mean", "low", "high"))
-    return f"{mean}{UNITS.get(measure, '')} ({low} to {high})"
+    """Write a difference with its interval: "+0.70 dB (+0.59 to +0.82)".
+
+    With a third decimal where two do not show on which side of 0 an end lies.
+    """
+    unit = UNITS.get(measure, "")
+    numbers = row[["mean", "low", "high"]]
+    hidden = (numbers.abs() < 0.005).any()
+    form = "{:+.2f}" if unit == " dB" and not hidden else "{:+.3f}"
+    mean, low, high = map(form.format, numbers)
+    interval = "no interval" if numbers.isna().any() else f"{low} to {high}"
+    return f"{mean}{unit} ({interval})"
+
+
+def told(row: pd.Series, measure: str = "psnr") -> str:
+    """A difference with its measure's name, which the unit tells of PSNR, and its side."""
+    name = "" if measure == "psnr" else f"{NAMES[measure]} "
+    return f"{name}{with_interval(row, measure)}: {side(row, measure)}"
 
 
 def in_bins(table: pd.DataFrame, measure: str = "psnr") -> str:
     """Say in which bins of `Found.by_bin` one is better and in which worse, by the intervals."""
     sides = {name: side(row, measure) for name, row in table.iterrows()}
     if len(set(sides.values())) == 1:
-        return f"{next(iter(sides.values()))} in every bin"
+        found = next(iter(sides.values()))
+        return "told apart in no bin" if found == UNTOLD else f"{found} in every bin"
     parts = []
-    for which in ("better", "worse", "not told apart"):
+    for which in (BETTER, WORSE, UNTOLD):
         bins = [name for name, found in sides.items() if found == which]
         if bins:
             parts.append(f"{which} in {listed(bins)}")
-    return "; ".join(parts)
+    return ", ".join(parts)
 
 
 def measured(found: Found, other: str) -> str:
     """Say in a line what the partial U-Net is against another method: `TOLD`, whole and by bin."""
     parts = []
     for measure in TOLD:
+        name = "" if measure == "psnr" else f"{NAMES[measure]} "
         row = found.against(other, measure)
         where = in_bins(found.by_bin(other, measure), measure)
-        parts.append(f"{_named(row, measure)}, {where}")
+        parts.append(f"{name}{with_interval(row, measure)}, {where}")
     return "; ".join(parts)
 
 
@@ -136,8 +155,7 @@ def stage_lines(found: Found, after: str) -> str:
     """Say of each network what a stage changed, a line a network."""
     lines = []
     for model in (found.ours, found.conv, found.unet):
-        rows = {measure: found.stage(model, after, measure) for measure in TOLD}
-        parts = [f"{_named(row, m)}: {side(row, m)}" for m, row in rows.items()]
+        parts = [told(found.stage(model, after, measure), measure) for measure in TOLD]
         lines.append(f"{model}: {'; '.join(parts)}")
     return "\n".join(lines)
 
@@ -146,8 +164,7 @@ def size_lines(found: Found) -> str:
     """Say what training at the smaller size changes, a line a size of evaluation."""
     lines = []
     for at in (found.small_size, found.size):
-        rows = {measure: found.smaller(at, measure) for measure in TOLD}
-        parts = [f"{_named(row, m)}: {side(row, m)}" for m, row in rows.items()]
+        parts = [told(found.smaller(at, measure), measure) for measure in TOLD]
         lines.append(
             f"trained at {found.small_size} instead of {found.size} pixels, measured at {at}: "
             f"{'; '.join(parts)}"
@@ -155,10 +172,18 @@ def size_lines(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _named(row: pd.Series, measure: str) -> str:
-    """A difference with its measure's name, which the unit tells of PSNR."""
-    name = "" if measure == "psnr" else f"{NAMES[measure]} "
-    return f"{name}{with_interval(row, measure)}"
+def as_good(gaps: Iterable[pd.Series]) -> str:
+    """Say whether trainings are as good as others, "yes", "no" or "undecided".
+
+    Parameters
+    ----------
+    gaps : iterable of Series
+        Differences of PSNR in dB with their intervals, as `Found.smaller` gives them.
+    """
+    gaps = list(gaps)
+    if any(gap["high"] < -AS_GOOD for gap in gaps):
+        return "no"
+    return "yes" if all(gap["low"] > -AS_GOOD for gap in gaps) else "undecided"
 
 
 def listed(parts: Iterable[str]) -> str:

@@ -63,7 +63,8 @@ def half_width(of_seeds, seeds: int, of_pictures, pictures: int):
     Parameters
     ----------
     of_seeds, of_pictures : float or Series
-        Variance of the mean by the one and by the other: that of the means over its number.
+        Variance of the mean due to random seeds, and due to pictures: the sample variance of the
+        random seeds' (the pictures') means, divided by how many there are.
     seeds, pictures : int
         How many there are; with one random seed the interval is NaN.
 

@@ -279,17 +279,17 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write tables and figures of results/trainings, or of the committed run where it is absent."""
+    """Write tables and figures of results/NAME, or of the committed run where it is absent."""
     parser = argparse.ArgumentParser(prog="python -m pconv_core.study.photographs")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
     parser.add_argument("--profile", default="photographs")
     parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE")
     given = parser.parse_args(arguments)
-    out = given.results / NAME
-    own = any(out.glob(f"*/{trained.MANIFEST}/*.csv"))
-    source = out if own else given.results / "reference" / NAME
     try:
         profile = load_profile(given.profile, {"name": NAME, **overrides_of(given.set)})
+        out = given.results / profile.name
+        own = any(out.glob(f"*/{trained.MANIFEST}/*.csv"))
+        source = out if own else given.results / "reference" / profile.name
         tables = write(Measured(source, profile), out)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

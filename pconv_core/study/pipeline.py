@@ -158,9 +158,9 @@ def promote(name: str) -> Path:
     if missing or not kept:
         what = f"lacks the chapters {', '.join(missing)}" if missing else "holds no results"
         raise ValueError(f"{run} {what}; it can be promoted when it has been run to its end")
-    if name in _LEFT and not any(run.glob("tables/*.csv")):
+    if name in _LEFT and not _has_tables(run):
         command = "make tables" if name == "trainings" else f"make {name}"
-        raise ValueError(f"{run} has no tables; {command} writes them when all is trained")
+        raise ValueError(f"{run} lacks tables of all that it holds; {command} writes them")
     fresh = reference.with_name(f".{name}")
     shutil.rmtree(fresh, ignore_errors=True)
     for path in kept:
@@ -170,6 +170,13 @@ def promote(name: str) -> Path:
     shutil.rmtree(reference, ignore_errors=True)
     os.replace(fresh, reference)
     return reference
+
+
+def _has_tables(run: Path) -> bool:
+    """Whether there are tables, and none is older than what single trainings left."""
+    tables = [path.stat().st_mtime_ns for path in run.glob("tables/*.csv")]
+    left = [path for pattern in _LEFT[run.name] for path in run.glob(pattern)]
+    return bool(tables) and min(tables) >= max((p.stat().st_mtime_ns for p in left), default=0)
 
 
 def main(arguments: list[str] | None = None) -> int:

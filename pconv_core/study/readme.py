@@ -111,7 +111,7 @@ def _demo(tables: Path) -> str:
 def _photographs(found: Found) -> str:
     """PSNR by hole ratio, and the other measures; with and without border have as many crops."""
     overall = found.overall
-    networks = overall.loc[found.alike]
+    networks = overall.loc[found.networks]
     if networks["samples"].nunique() > 1 or networks["random_seeds"].nunique() > 1:
         told = networks[["samples", "random_seeds"]].to_dict("index")
         raise ValueError(f"the networks on photographs were not trained alike: {told}")
@@ -123,15 +123,16 @@ def _photographs(found: Found) -> str:
         scatter = "-" if pd.isna(row["spread_psnr"]) else f"± {row['spread_psnr']:.2f}"
         numbers = scatter, *cells, f"{row['ssim']:.3f}", f"{row['l1']:.2f}", f"{row['lite0']:.3f}"
         rows.append([name, f"{row['psnr']:.2f}", *numbers])
-    heads = ["method", "up to 0.5", "random seeds", *bins, "SSIM", "L1 in %"]
+    heads = ["method", "up to 0.5", "SD of random seeds", *bins, "SSIM", "L1 in %"]
     p, first = load_profile(PROFILE), networks.iloc[0]
     seeds, samples = int(first["random_seeds"]), int(first["samples"])
+    hardware = " and ".join(dict.fromkeys(networks["hardware"]))
     facts = (
-        f"Random seeds: standard deviation over {seeds} of them. Each training "
+        f"SD: standard deviation of the means of {seeds} random seeds. Each training "
         f"saw {samples:,} samples; width {p.base_channels}, features of a "
         f"{first['features']} for {p.features_share:g} of each batch. All together took "
-        f"{networks['minutes'].sum() / 60:.1f} hours of one thread each, two side by side "
-        f"({first['hardware']}). Conv U-Net: the partial U-Net with plain convolutions. The "
+        f"{networks['minutes'].sum() / 60:.1f} hours, added up, on {hardware}. "
+        "Conv U-Net: the partial U-Net with plain convolutions. The "
         "shipped weights were trained for longer, on more photographs."
     )
     return _table([*heads, "Lite0 distance"], rows) + "\n\n" + textwrap.fill(facts, 100)

@@ -8,7 +8,7 @@ from pconv_core import evaluation
 from pconv_core.study import found as tell
 from pconv_core.study import verdicts
 from pconv_core.study.found import Found, listed, with_interval
-from pconv_core.study.tables import CLASSICAL, SHIPPED, published
+from pconv_core.study.tables import CLASSICAL, SHIPPED, published, published_by_pconv
 
 
 def sentences(reference: Path) -> list[str]:
@@ -44,76 +44,117 @@ def sentences(reference: Path) -> list[str]:
 
 
 def answer(reference: Path) -> str:
-    """Answer the study's question in a few sentences, from the tables that `sentences` reads."""
+    """Answer the study's two questions in a few sentences, from the tables `sentences` reads."""
     found = Found(reference)
-    mask, overall = found.against(found.conv), found.overall
-    verb = {
-        "better": "helps",
-        "worse": "harms",
-        "not told apart": "changes nothing that can be told from chance",
-    }[tell.side(mask)]
-    best = overall.loc[list(CLASSICAL), "psnr"]
-    gap = overall.loc[found.ours, "psnr"] - best.max()
-    reported = _published("PConv") - _published("U-Net")
-    return (
-        f"Knowing the mask {verb}: {with_interval(mask)} on photographs, against the same network "
-        f"with plain convolutions; {with_interval(found.against(found.unet))} against a "
-        f"traditional U-Net, where P-Conv reported {reported:+.2f} dB, on a picture of which 99 % "
-        f"was never missing. With {int(overall.loc[found.ours, 'samples']):,} samples a training "
-        f"it reaches {overall.loc[found.ours, 'psnr']:.2f} dB, {abs(gap):.2f} dB "
-        f"{'above' if gap > 0 else 'below'} the best method that learns nothing ({best.idxmax()}), "
-        f"while the weights that come along reach {overall.loc[SHIPPED, 'psnr']:.2f} dB."
+    deviations = pd.read_csv(reference / "demo" / "tables" / "08_deviations.csv")
+    return " ".join(
+        [_worth(found), _beside_unet(found), _beside_classical(found), _why(deviations)]
     )
 
 
-def _published(model: str) -> float:
-    """PSNR that P-Conv reports for a model, in dB."""
-    rows = published().query("source == 'P-Conv' and model == @model")
-    return rows["psnr_db"].iloc[0]
+def _worth(found: Found) -> str:
+    psnr, lite0 = (found.against(found.conv, measure) for measure in ("psnr", "lite0"))
+    verb = {
+        tell.BETTER: "raises PSNR",
+        tell.WORSE: "lowers PSNR",
+        tell.UNTOLD: "changes PSNR by nothing that can be told from chance",
+    }[tell.side(psnr)]
+    distance = {
+        tell.BETTER: "lower (better)",
+        tell.WORSE: "higher (worse)",
+        tell.UNTOLD: "not told apart",
+    }[tell.side(lite0, "lite0")]
+    return (
+        f"Knowing the mask {verb}: {with_interval(psnr)} on photographs, a partial U-Net against "
+        f"the same network with plain convolutions; its Lite0 distance is {distance}."
+    )
+
+
+def _beside_unet(found: Found) -> str:
+    reported = published_by_pconv("PConv") - published_by_pconv("U-Net")
+    return (
+        f"Against a traditional U-Net it has {with_interval(found.against(found.unet))}; P-Conv "
+        f"reported {reported:+.2f} dB, of a picture of which 99 % was never missing."
+    )
+
+
+def _beside_classical(found: Found) -> str:
+    overall = found.overall
+    best = overall.loc[list(CLASSICAL), "psnr"].idxmax()
+    row = found.against(best)
+    where = {
+        tell.BETTER: "lies above",
+        tell.WORSE: "lies below",
+        tell.UNTOLD: "cannot be told from",
+    }[tell.side(row)]
+    shipped = overall.loc[SHIPPED, "psnr"] - overall.loc[best, "psnr"]
+    return (
+        f"After {int(overall.loc[found.ours, 'samples']):,} samples it {where} the best classical "
+        f"method, {best}: {with_interval(row)}. The weights that are shipped lie {shipped:+.2f} dB "
+        "from that."
+    )
+
+
+def _why(deviations: pd.DataFrame) -> str:
+    """Why P-Conv fell short: what its measure costs, and what its training."""
+    training, _ = verdicts.replica_rows(deviations)
+    if training.seeds == 0:
+        return "A replica of P-Conv had no finite loss at any random seed."
+    most = deviations["seeds"].iloc[0]
+    return (
+        "Why P-Conv fell short: how it measures (raw output, statistics of the batch) changes the "
+        f"faithful network by {verdicts.sized(verdicts.measure_row(deviations), most)}; how it "
+        f"trains, known pixels put back, by {verdicts.sized(training, most)}."
+    )
 
 
 def _mask(found: Found) -> str:
-    overall = found.overall
-    row, network = found.against(found.conv), overall.loc[found.ours]
+    row, network = found.against(found.conv), found.overall.loc[found.ours]
     return (
         f"On BSDS500's test photographs at {found.size} pixels, hole ratios up to 0.5, the partial "
-        f"U-Net reaches {network['psnr']:.2f} dB. Against itself with plain convolutions: "
+        f"U-Net reaches {network['psnr']:.2f} dB. It less itself with plain convolutions: "
         f"{tell.measured(found, found.conv)} (95 % over {row['random_seeds']} random seeds and "
-        f"{row['pictures']} pictures; features of a {network['features']}; a lower Lite0 distance "
-        "is better)."
+        f"{row['pictures']} crops, taken as independent; features of a {network['features']}; a "
+        "lower Lite0 distance is better)."
     )
 
 
 def _traditional(found: Found) -> str:
     return (
-        f"Against a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB): "
+        f"It less a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB): "
         f"{tell.measured(found, found.unet)}."
     )
 
 
 def _classical(found: Found) -> str:
-    parts = []
-    for other in CLASSICAL:
+    names, parts = (*CLASSICAL, "continuation"), []
+    for other in names:
         where = tell.in_bins(found.by_bin(other))
         parts.append(
             f"{other} ({found.overall.loc[other, 'psnr']:.2f} dB) "
             f"{with_interval(found.against(other))}, {where}"
         )
-    nearer = [o for o in CLASSICAL if tell.side(found.against(o, "lite0"), "lite0") == "better"]
+    nearer = [o for o in names if tell.side(found.against(o, "lite0"), "lite0") == tell.BETTER]
     return (
-        f"Against the methods that learn nothing: {'; '.join(parts)}. Its Lite0 distance is lower "
-        f"than that of {listed(nearer) if nearer else 'none of them'}."
+        f"It less methods that learn nothing, the last this project's own: {'; '.join(parts)}. By "
+        f"Lite0 distance it is better than {listed(nearer) if nearer else 'none of them'}."
     )
 
 
 def _schedule(found: Found) -> str:
-    stages = [found.stage(found.ours, name) for name in ("stage2", "finetune")]
+    stages = [
+        " and Lite0 distance ".join(
+            with_interval(found.stage(found.ours, name, measure), measure)
+            for measure in ("psnr", "lite0")
+        )
+        for name in ("stage2", "finetune")
+    ]
     sizes = [with_interval(found.smaller(at)) for at in (found.small_size, found.size)]
     return (
-        f"Stage 2, its style weight and rate and samples together, changes it by "
-        f"{with_interval(stages[0])}, fine-tuning by {with_interval(stages[1])}; trained at "
-        f"{found.small_size} instead of {found.size} pixels it differs by {sizes[0]} at "
-        f"{found.small_size} and {sizes[1]} at {found.size}."
+        "Stage 2, its style weight, learning rate and samples together, changes the partial U-Net "
+        f"by {stages[0]}, fine-tuning by {stages[1]}. Trained at {found.small_size} instead of "
+        f"{found.size} pixels it has {sizes[0]} at {found.small_size} and {sizes[1]} at "
+        f"{found.size}."
     )
 
 
@@ -152,43 +193,38 @@ def _paper(bins: pd.DataFrame) -> str:
 
 def _explanation(table: pd.DataFrame) -> str:
     own = verdicts.judged(table[table["whose"] == "P-Conv"]).sort_values("delta_psnr")
-    parts = []
+    most, parts = table["seeds"].iloc[0], []
     for verdict, words in (
         (verdicts.COSTS, "cost PSNR"),
         (verdicts.GAINS, "gain"),
+        (verdicts.UNDECIDED, "cannot be told from chance"),
         (verdicts.NO_LOSS, "had no finite loss"),
     ):
         rows = [row for row in own.itertuples() if row.verdict == verdict]
+        told = verdict in (verdicts.COSTS, verdicts.GAINS)
+        named = (
+            [f'"{r.deviation}" {verdicts.sized(r, most)}' for r in rows]
+            if told
+            else [f'"{r.deviation}"' for r in rows]
+        )
         if rows:
-            named = "; ".join(f'"{row.deviation}"{_size(row)}' for row in rows)
-            parts.append(f"{words} ({len(rows)}): {named}")
-    if undecided := (own["verdict"] == verdicts.UNDECIDED).sum():
-        parts.append(f"cannot be told from chance ({undecided})")
+            parts.append(f"{len(rows)} {words}: {'; '.join(named)}.")
     return (
-        f"Of the {len(own)} departures of P-Conv's training, each switched on alone at 64 pixels, "
-        f"with {table['seeds'].iloc[0]} random seeds and features of a {own['features'].iloc[0]}, "
-        f"these {listed(parts)}."
+        f"Of P-Conv's {len(own)} departures in training, each switched on alone at 64 pixels with "
+        f"{most} random seeds and features of a {own['features'].iloc[0]}, {' '.join(parts)}"
     )
 
 
-def _size(row) -> str:
-    """A departure's difference, which one that had no finite loss has not."""
-    if row.verdict == verdicts.NO_LOSS:
-        return ""
-    return f" {verdicts.change(row.delta_psnr, row.reach_psnr)}"
-
-
 def _replica(table: pd.DataFrame) -> str:
-    faithful = table.iloc[0]
-    on_comp, as_seed = verdicts.judged(table[table["whose"] == "all"]).itertuples()
-    measured = table[table["whose"] == "measure"].iloc[-1]
-    theirs = f"P-Conv reported {_published('PConv'):.2f} dB on one other photograph"
-    if on_comp.verdict == verdicts.NO_LOSS:
-        return f"All of them together had no finite loss in any random seed; {theirs}."
-    chance = ", not told from chance" if on_comp.verdict == verdicts.UNDECIDED else ""
+    faithful, most = table.iloc[0], table["seeds"].iloc[0]
+    on_comp, as_it_does = verdicts.replica_rows(table)
+    theirs = f"P-Conv reported {published_by_pconv('PConv'):.2f} dB, of one other photograph"
+    if on_comp.seeds == 0:
+        return f"All of them together had no finite loss at any random seed; {theirs}."
+    chance = " (not told from chance)" if verdicts.of_row(on_comp) == verdicts.UNDECIDED else ""
     return (
-        f"All of them together land at {on_comp.psnr:.2f} dB,{_size(on_comp)} from the faithful "
-        f"runs, {faithful['psnr']:.2f} dB{chance}; measured as P-Conv does, on I_out with "
-        f"batch statistics, at {as_seed.psnr:.2f} dB, and that measure alone changes the faithful "
-        f"run by {measured['delta_psnr']:+.2f} dB; {theirs}."
+        f"All of them together land at {on_comp.psnr:.2f} dB, the faithful runs at "
+        f"{faithful['psnr']:.2f} dB: {verdicts.sized(on_comp, most)}{chance}. Measured as P-Conv "
+        f"does, they land at {as_it_does.psnr:.2f} dB. That measure alone changes the faithful run "
+        f"by {verdicts.sized(verdicts.measure_row(table), most)}; {theirs}."
     )

@@ -71,6 +71,12 @@ def published() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
+def published_by_pconv(model: str) -> float:
+    """PSNR in dB that P-Conv reports for "PConv" or "U-Net", of one photograph."""
+    rows = published().query("source == 'P-Conv' and model == @model")
+    return rows["psnr_db"].iloc[0]
+
+
 def pconv_curves() -> pd.DataFrame:
     """Bands of the total loss in P-Conv's published figure, read off it.
 

@@ -10,11 +10,12 @@ import pandas as pd
 
 from pconv_core.study import deviation_runs, disc
 from pconv_core.study.deviations import DEVIATIONS, FAITHFUL
-from pconv_core.study.tables import published
+from pconv_core.study.tables import published_by_pconv
 
 COSTS, GAINS, UNDECIDED, NO_LOSS = "costs", "gains", "undecided", "no finite loss"
 STANDS, CONTRADICTED = "stands", "contradicted"
 NEWLY, NO_LONGER = "newly told", "no longer told"
+DIVERGES, CONVERGES = "no finite loss now", "a finite loss now"
 NOT_OLDER, NOT_NEWER = "not in the older run", "not in the newer run"
 
 # On P-Conv's test case: which pixels a measure of `disc` is of.
@@ -63,6 +64,22 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(verdict=[verdict(*triple) for triple in triples])
 
 
+def of_row(row) -> str:
+    """The verdict of a row of `deviation_runs.by_deviation`."""
+    return verdict(row.delta_psnr, row.reach_psnr, row.seeds)
+
+
+def replica_rows(table: pd.DataFrame) -> tuple:
+    """The replica in `deviation_runs.by_deviation`: on I_comp, and measured as P-Conv does."""
+    on_comp, as_it_does = (row for _, row in table[table["whose"] == "all"].iterrows())
+    return on_comp, as_it_does
+
+
+def measure_row(table: pd.DataFrame) -> pd.Series:
+    """The faithful network measured as P-Conv does, in the same table."""
+    return table[table["whose"] == "measure"].iloc[-1]
+
+
 def fate(older: str, newer: str) -> str:
     """Say what became of a verdict, "" being that of a departure which a run did not have."""
     if not older:
@@ -70,7 +87,9 @@ def fate(older: str, newer: str) -> str:
     if not newer:
         return NOT_NEWER
     if older == newer:
-        return STANDS
+        return UNDECIDED if older == UNDECIDED else STANDS
+    if NO_LOSS in (older, newer):
+        return DIVERGES if newer == NO_LOSS else CONVERGES
     return {older: NEWLY, newer: NO_LONGER}.get(UNDECIDED, CONTRADICTED)
 
 
@@ -87,8 +106,10 @@ def compare(older_runs: pd.DataFrame, newer_runs: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row a departure in either run: deviation, whose, older_delta and older_reach in dB, older
         (its verdict, "" if the run did not have it), the same for the newer, and became: "stands"
-        (the same verdict), "contradicted" (another), "newly told" (it was undecided), "no longer
-        told" (it is undecided now), "not in the older run" or "not in the newer run".
+        (it costs, or gains, in both), "undecided" (in both), "contradicted" (it costs in one and
+        gains in the other), "newly told" (it was undecided), "no longer told" (it is undecided
+        now), "no finite loss now", "a finite loss now", "not in the older run" or "not in the
+        newer run".
     """
     tables = {
         "older": judged(deviation_runs.by_deviation(older_runs)).set_index("deviation"),
@@ -197,15 +218,16 @@ def _by_verdict(rows: pd.DataFrame, most: int) -> Iterator[str]:
     ):
         chosen = rows[rows["verdict"] == which]
         parts = [
-            row["deviation"] if which == NO_LOSS else _with_size(row, most)
+            row["deviation"] if which == NO_LOSS else f"{row['deviation']}: {sized(row, most)}"
             for _, row in chosen.iterrows()
         ]
         yield f"- {words} ({len(parts)}): {'; '.join(parts) or 'none'}"
 
 
-def _with_size(row: pd.Series, most: int) -> str:
-    fewer = f", measured in {row['seeds']} of {_seeds(most)}" if row["seeds"] < most else ""
-    return f"{row['deviation']}: {change(row['delta_psnr'], row['reach_psnr'])}{fewer}"
+def sized(row, most: int) -> str:
+    """A row's difference to the faithful run, and of how many random seeds, if not of all."""
+    fewer = f", a finite loss at {row.seeds} of {_seeds(most)}" if row.seeds < most else ""
+    return f"{change(row.delta_psnr, row.reach_psnr)}{fewer}"
 
 
 def _seeds(count: int) -> str:
@@ -233,9 +255,12 @@ def of_fates(comparison: pd.DataFrame) -> str:
         As `compare` makes it.
     """
     in_both = ~comparison["became"].isin([NOT_OLDER, NOT_NEWER])
-    stands = (comparison["became"] == STANDS).sum()
-    lines = [f"{stands} of {in_both.sum()} verdicts of the earlier run stand."]
-    for which in (CONTRADICTED, NEWLY, NO_LONGER):
+    stands, undecided = ((comparison["became"] == which).sum() for which in (STANDS, UNDECIDED))
+    lines = [
+        f"Of {in_both.sum()} that are in both runs {stands} cost, or gain, in both, and "
+        f"{undecided} are undecided in both."
+    ]
+    for which in (CONTRADICTED, NEWLY, NO_LONGER, DIVERGES, CONVERGES):
         rows = comparison[comparison["became"] == which].itertuples()
         parts = [
             f"{r.deviation} (then {_told(r.older, r.older_delta, r.older_reach)}; "
@@ -261,8 +286,8 @@ def of_replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
         As `on_disc` makes it; what it lacks is left out.
     """
     rows = judged(table)
-    on_comp, as_it_does = (row for _, row in rows[rows["whose"] == "all"].iterrows())
-    measured = rows[rows["whose"] == "measure"].iloc[-1]
+    theirs = f"P-Conv published {published_by_pconv('PConv'):.2f} dB, of one other photograph."
+    (on_comp, as_it_does), measured = replica_rows(rows), measure_row(rows)
     if on_comp["verdict"] == NO_LOSS:
         lines = [
             "The replica, all of P-Conv's departures at once, had no finite loss in any random "
@@ -272,8 +297,13 @@ def of_replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
         ]
     else:
         lines = _replica_lines(rows.iloc[0], measured, on_comp, as_it_does)
-        lines += _added_up(rows)
-    return "\n".join([*lines, *_disc_lines(case), _published()])
+        most = rows["seeds"].iloc[0]
+        if on_comp["seeds"] < most:
+            lines.append(
+                f"It had a finite loss at {on_comp['seeds']} of {_seeds(most)}; its means, and the "
+                "differences, are over these."
+            )
+    return "\n".join([*lines, *_disc_lines(case), theirs])
 
 
 def _replica_lines(
@@ -320,14 +350,6 @@ def _beside(row: pd.Series) -> str:
     return f"lies {sides[found]} the faithful run, with its whole interval"
 
 
-def _added_up(rows: pd.DataFrame) -> list[str]:
-    alone = rows[rows["whose"] == "P-Conv"]
-    if alone.empty or alone["delta_psnr"].isna().any():
-        return []
-    total = alone["delta_psnr"].sum()
-    return [f"One by one, on I_comp, the departures of its training add up to {total:+.2f} dB."]
-
-
 def _disc_lines(case: pd.DataFrame) -> list[str]:
     """What there is of P-Conv's test case."""
     rows = case[case["seeds"] > 0].set_index(["network", "batch_norm", "measure"])
@@ -369,8 +391,3 @@ def _disc_apart(rows: pd.DataFrame) -> list[str]:
 def _mean(row: pd.Series) -> str:
     within = "" if np.isnan(row["within"]) else f" ± {row['within']:.2f}"
     return f"{row['psnr']:.2f}{within} dB"
-
-
-def _published() -> str:
-    theirs = published().query("source == 'P-Conv' and model == 'PConv'")["psnr_db"].iloc[0]
-    return f"P-Conv published {theirs:.2f} dB, of one other photograph."
