@@ -1,6 +1,7 @@
 """What the README says of the results must hold of the tables it shows."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -138,6 +139,30 @@ def test_differences_on_photographs_are_those_of_the_crops(crops, network, name,
         assert row["mean"] == pytest.approx(seeds.mean(), abs=1e-3)
         assert row["high"] - row["low"] == pytest.approx(high - low, abs=2e-3)
         assert (row["random_seeds"], row["pictures"]) == (3, len(pictures))
+
+
+def finished(network, stage, size, measure):
+    """Mean over the random seeds of a measure up to 0.5."""
+    means = []
+    for path in sorted((REFERENCE / "trainings").glob("20*/pictures")):
+        table = pd.read_csv(path / f"{network}_{stage}.csv")
+        table = table[(table["evaluated_at"] == size) & (table["ratio"] <= 0.5)]
+        means.append(table[measure].mean())
+    assert len(means) == 3
+    return np.mean(means)
+
+
+@pytest.mark.parametrize("measure", ["psnr", "lite0"])
+def test_stages_and_sizes_on_photographs_are_those_of_the_crops(measure):
+    found = Found(REFERENCE)
+    for before, after in pairwise(STAGES):
+        gap = finished("unet128", after, 128, measure) - finished("unet128", before, 128, measure)
+        row = found.stage("traditional U-Net 128", after, measure)
+        assert row["mean"] == pytest.approx(gap, abs=1e-3)
+    for at in (112, 128):
+        gap = finished("pconv112", "finetune", at, measure)
+        gap -= finished("pconv128", "finetune", at, measure)
+        assert found.smaller(at, measure)["mean"] == pytest.approx(gap, abs=1e-3)
 
 
 @pytest.fixture(scope="module")
