@@ -121,11 +121,13 @@ def test_means_on_photographs_are_those_of_the_crops(crops, network, name):
     ("network", "name"), [("conv128", "Conv U-Net 128"), ("unet128", "traditional U-Net 128")]
 )
 def test_differences_on_photographs_are_those_of_the_crops(crops, network, name, measure):
-    """The interval as Welch's test has it for two samples: random seeds' means, pictures' means."""
+    """The interval as Welch's test has it: random seeds' means, and what photographs add."""
     gaps = pd.DataFrame(
         {seed: rows["pconv128"][measure] - rows[network][measure] for seed, rows in crops.items()}
     )
     case = next(iter(crops.values()))["pconv128"]
+    origin = pd.read_csv(REFERENCE / "trainings/pictures/origins.csv")["photograph"]
+    assert len(origin) == len(case)
     found = Found(REFERENCE)
     for chosen, row in (
         (case["ratio"] <= 0.5, found.against(name, measure)),
@@ -135,7 +137,9 @@ def test_differences_on_photographs_are_those_of_the_crops(crops, network, name,
         ),
     ):
         seeds, pictures = gaps[chosen].mean(), gaps[chosen].mean(axis=1)
-        low, high = stats.ttest_ind(seeds, pictures, equal_var=False).confidence_interval()
+        sums = (pictures - pictures.mean()).groupby(origin[chosen]).sum()
+        added = sums * len(sums) / len(pictures)
+        low, high = stats.ttest_ind(seeds, added, equal_var=False).confidence_interval()
         assert row["mean"] == pytest.approx(seeds.mean(), abs=1e-3)
         assert row["high"] - row["low"] == pytest.approx(high - low, abs=2e-3)
         assert (row["random_seeds"], row["pictures"]) == (3, len(pictures))

@@ -103,7 +103,7 @@ def test_the_networks_on_photographs(results):
     mask, unet, classical, schedule = summary.sentences(results())[:4]
     assert "U-Net reaches 25.00 dB. It less itself with plain convolutions: +0.50 dB" in mask
     assert "+0.50 dB (+0.25 to +0.75), better in every bin; SSIM +0.050" in mask
-    assert "over 3 random seeds and 500 crops, taken as independent; features of a V" in mask
+    assert "over 3 random seeds and 500 crops of 200 photographs; features of a V" in mask
     assert "traditional U-Net (23.50 dB): +1.50 dB (+1.25 to +1.75), better in" in unet
     assert "Telea (27.00 dB) -2.00 dB (-2.25 to -1.75), worse in every bin" in classical
     assert "By Lite0 distance it is better than none of them." in classical

@@ -155,14 +155,25 @@ def test_tables_are_means_of_the_pictures(profile, results):
 
 
 def test_an_interval_holds_both_spreads(profile, results):
-    """As Welch's test has it for two samples: the random seeds' means, and the pictures'."""
+    """As Welch's test has it for two samples: random seeds' means, and what photographs add.
+
+    The variance of a mean over crops, those of a photograph together, is that of the mean of the
+    photographs' sums of deviations, times their number over that of the crops.
+    """
     measured = photographs.Measured(results / "tiny", profile)
     finals = measured.finals()
     half = finals[finals["ratio"] <= 0.5]
     wide = half.pivot(index=["random_seed", "picture"], columns="model", values="ssim")
     gap = wide["partial U-Net 48"] - wide["traditional U-Net 48"]
     seeds, pictures = (gap.groupby(k).mean() for k in ("random_seed", "picture"))
-    low, high = stats.ttest_ind(seeds, pictures, equal_var=False).confidence_interval()
+    study = Study(profile, results)
+    cells = study.evaluation_cells(profile.size)
+    origin = [samples.origin(n)[0] for _, _, samples, numbers in cells for n in numbers]
+    sums = {}
+    for picture, value in pictures.items():
+        sums.setdefault(origin[picture], []).append(value - pictures.mean())
+    added = [sum(part) * len(sums) / len(pictures) for part in sums.values()]
+    low, high = stats.ttest_ind(seeds, added, equal_var=False).confidence_interval()
     gaps = photographs.differences(finals, "partial U-Net 48", ["traditional U-Net 48"])
     row = gaps[(gaps["measure"] == "ssim") & (gaps["hole_ratio"] == "0.01-0.5")].iloc[0]
     assert row["high"] - row["mean"] == pytest.approx((high - low) / 2)

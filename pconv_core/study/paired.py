@@ -12,7 +12,8 @@ from scipy import stats
 from pconv_core.study.profile import load_profile, overrides_of
 from pconv_core.training import Preempted
 
-CASE = ("hole_ratio", "border", "ratio")  # columns of `evaluation.evaluate` that are no measure
+# Columns of `evaluation.evaluate` that are no measure, and where a picture comes from.
+CASE = ("hole_ratio", "border", "ratio", "photograph")
 
 
 def named(table: pd.DataFrame, seed: int, model: str) -> pd.DataFrame:
@@ -29,7 +30,8 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     Parameters
     ----------
     pictures : DataFrame
-        A row a picture, random seed and way, as `named` makes them.
+        A row a picture, random seed and way, as `named` makes them.  With a column `photograph`
+        the pictures of one photograph are no independent ones.
     base, other : str
         The two ways, as `model` has them; `base` is taken from `other`.
 
@@ -37,8 +39,7 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     -------
     DataFrame
         For each metric: the means of both, difference, low, high (95 % interval), and how many
-        random seeds and pictures.  The interval is Student's; see `half_width`.  Crops of one
-        photograph count as pictures of their own.
+        random seeds and pictures.  The interval is Student's; see `half_width`.
     """
     metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", *CASE)]
     keys = ["random_seed", "picture"]
@@ -49,12 +50,37 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     by_seed = difference.groupby("random_seed").mean()
     by_picture = difference.groupby("picture").mean()
     seeds, count = len(by_seed), len(by_picture)
-    half = half_width(by_seed.var() / seeds, seeds, by_picture.var() / count, count)
+    once = pictures.drop_duplicates("picture").set_index("picture")
+    sources = once["photograph"] if "photograph" in once else once.index.to_series()
+    of_pictures, independent = variance_of_mean(by_picture, sources)
+    half = half_width(by_seed.var() / seeds, seeds, of_pictures, independent)
     table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})
     mean = by_seed.mean()
     table = table.assign(difference=mean, low=mean - half, high=mean + half)
     table = table.assign(random_seeds=seeds, pictures=count)
     return table.rename_axis("metric").reset_index()
+
+
+def variance_of_mean(values: pd.DataFrame, sources: pd.Series) -> tuple[pd.Series, int]:
+    """Variance of each column's mean where rows of one source are not independent.
+
+    Parameters
+    ----------
+    values : DataFrame
+        A row a picture.
+    sources : Series
+        Of the same index: which photograph a picture comes from.
+
+    Returns
+    -------
+    Series, int
+        C / (C - 1) sum_c r_c^2 / n^2, r_c the sum of the deviations from the mean in source c of
+        C, and C; with a source for each of the n rows it is the sample variance over n.
+    """
+    sums = (values - values.mean()).groupby(sources).sum()
+    count = len(sums)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.float64(count) / (count - 1) * (sums**2).sum() / len(values) ** 2, count
 
 
 def half_width(of_seeds, seeds: int, of_pictures, pictures: int):
@@ -66,7 +92,7 @@ def half_width(of_seeds, seeds: int, of_pictures, pictures: int):
         Variance of the mean due to random seeds, and due to pictures: the sample variance of the
         random seeds' (the pictures') means, divided by how many there are.
     seeds, pictures : int
-        How many there are; with one random seed the interval is NaN.
+        How many independent ones there are; with one random seed the interval is NaN.
 
     Returns
     -------

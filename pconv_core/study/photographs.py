@@ -8,6 +8,7 @@ Minutes, without weights or photographs, and on one machine the same bytes every
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from pconv_core.study.tables import SHIPPED, published
 
 NAME = "trainings"
 MEASURES = ("psnr", "ssim", "l1", "lite0", "psnr_hole", "ssim_hole", "l1_hole")
-_CASE = ["hole_ratio", "border", "ratio"]
+_CASE = list(paired.CASE)
 
 
 class Measured:
@@ -59,6 +60,11 @@ class Measured:
                 "make trainings measures it when its training ends"
             )
 
+    @cached_property
+    def origins(self) -> pd.Series:
+        """Which photograph each test crop comes from."""
+        return pd.read_csv(self.folder / trained.PICTURES / f"{trained.ORIGINS}.csv")["photograph"]
+
     def pictures(self, network: tuple[str, int], stage: str, size: int) -> pd.DataFrame:
         """Read a network's test crops: a row a picture and random seed, as `paired.named`."""
         tables = []
@@ -66,6 +72,7 @@ class Measured:
             file = f"{network[0]}{network[1]}_{stage}.csv"
             table = pd.read_csv(self.folder / str(seed) / trained.PICTURES / file)
             table = table[table.pop("evaluated_at") == size].reset_index(drop=True)
+            table["photograph"] = self.origins
             tables.append(paired.named(table, seed, label(*network)))
         return pd.concat(tables, ignore_index=True)
 
@@ -74,6 +81,7 @@ class Measured:
         table = pd.read_csv(self.folder / trained.PICTURES / f"{trainings.METHODS}.csv")
         table = table.drop(columns="evaluated_at")
         table.insert(1, "picture", table.groupby("model").cumcount())
+        table["photograph"] = table["picture"].map(self.origins)
         return table
 
     def numbers(self) -> pd.DataFrame:
@@ -107,9 +115,9 @@ def overall(finals: pd.DataFrame, measured: Measured) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        model, random_seeds, pictures, the measures, spread_psnr (standard deviation over the
-        random seeds' means, in dB); of networks features, samples (of each training), hardware and
-        minutes, all random seeds added up.
+        model, random_seeds, pictures and the photographs that they come from, the measures,
+        spread_psnr (standard deviation over the random seeds' means, in dB); of networks features,
+        samples (of each training), hardware and minutes, all random seeds added up.
     """
     half = finals[finals["ratio"] <= 0.5]
     table = _means(half, ["model"])
@@ -140,7 +148,7 @@ def differences(finals: pd.DataFrame, of: str, others: Sequence[str]) -> pd.Data
     -------
     DataFrame
         difference ("A - B"), hole_ratio, measure, mean, low, high, random_seeds, pictures.  The
-        interval, 95 %, holds the spread over random seeds and that over pictures: see
+        interval, 95 %, holds the spread over random seeds and that over photographs: see
         `paired.effect`.  With one random seed it is empty.
     """
     columns = ["random_seed", "model", "picture", *_CASE, *MEASURES]
@@ -253,6 +261,7 @@ def _means(pictures: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     table = groups[[c for c in pictures if c not in beside]].mean()
     table.insert(0, "random_seeds", groups["random_seed"].nunique())
     table.insert(1, "pictures", groups["picture"].nunique())
+    table.insert(2, "photographs", groups["photograph"].nunique())
     return table.reset_index()
 
 

@@ -114,8 +114,8 @@ def _mask(found: Found) -> str:
         f"On BSDS500's test photographs at {found.size} pixels, hole ratios up to 0.5, the partial "
         f"U-Net reaches {network['psnr']:.2f} dB. It less itself with plain convolutions: "
         f"{tell.measured(found, found.conv)} (95 % over {row['random_seeds']} random seeds and "
-        f"{row['pictures']} crops, taken as independent; features of a {network['features']}; a "
-        "lower Lite0 distance is better)."
+        f"{row['pictures']} crops of {network['photographs']} photographs; features of a "
+        f"{network['features']}; a lower Lite0 distance is better)."
     )
 
 

@@ -17,6 +17,7 @@ from pconv_core.study.run import STAGES, Study
 
 PICTURES = "pictures"  # folder of a random seed's measures, a row a picture
 MANIFEST = "manifest"  # folder of what the networks were: a row a stage
+ORIGINS = "origins"  # file beside the methods' pictures: a row a test crop
 CASES = "cases"  # folder of single numbers of the finished networks
 
 
@@ -55,8 +56,11 @@ def measure(study: Study, first: Study, model: str, size: int) -> None:
 def measure_methods(first: Study, methods: dict[str, Callable], file: str) -> None:
     """Measure methods that need no training on the same crops: pictures/FILE.csv, cases/FILE.csv.
 
-    Both have the column `model` before the others.
+    Both have the column `model` before the others.  pictures/origins.csv has a row a test crop, in
+    the order of evaluation, which is the same at every size: `photograph`, its number among the
+    test photographs.
     """
+    _save(first, PICTURES, ORIGINS, _origins(first))
     tables, numbers = [], []
     for name, fill in methods.items():
         table = _pictures(first, fill, {first.profile.size})
@@ -84,6 +88,12 @@ def _pictures(first: Study, fill: evaluation.Fill, sizes: set[int]) -> pd.DataFr
         table.insert(0, "evaluated_at", size)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _origins(first: Study) -> pd.DataFrame:
+    cells = first.evaluation_cells(first.profile.size)
+    photographs = [s.origin(number)[0] for _, _, s, numbers in cells for number in numbers]
+    return pd.DataFrame({"photograph": photographs})
 
 
 def _manifest(study: Study, model: str, size: int) -> pd.DataFrame:
