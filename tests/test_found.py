@@ -46,6 +46,15 @@ def test_bins_are_named_where_they_differ(trainings_tables):
     assert tell.in_bins(found.by_bin("partial U-Net 112")) == "told apart in no bin"
 
 
+@given(st.sets(st.integers(0, 9)))
+def test_bins_that_follow_each_other_are_joined(chosen):
+    """What is joined covers the chosen bins and no other, in as few spans as there are gaps."""
+    spans = tell._joined([f"{k}-{k + 1}" for k in sorted(chosen)])
+    covered = [k for span in spans for k in range(*map(int, span.split("-")))]
+    assert covered == sorted(chosen)
+    assert len(spans) == sum(k - 1 not in chosen for k in chosen)
+
+
 def test_the_line_against_another_method(trainings_tables):
     told = tell.measured(Found(trainings_tables()), "Conv U-Net 128")
     assert told == (

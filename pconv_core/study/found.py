@@ -134,10 +134,22 @@ def in_bins(table: pd.DataFrame, measure: str = "psnr") -> str:
         return "told apart in no bin" if found == UNTOLD else f"{found} in every bin"
     parts = []
     for which in (BETTER, WORSE, UNTOLD):
-        bins = [name for name, found in sides.items() if found == which]
-        if bins:
-            parts.append(f"{which} in {listed(bins)}")
+        spans = _joined([name for name, found in sides.items() if found == which])
+        if spans:
+            parts.append(f"{which} in {listed(spans)}")
     return ", ".join(parts)
+
+
+def _joined(bins: Iterable[str]) -> list[str]:
+    """Join bins that follow each other: "0.1-0.2", "0.2-0.3" and "0.5-0.6" to 0.1-0.3, 0.5-0.6."""
+    spans: list[list[str]] = []
+    for name in bins:
+        low, high = name.split("-")
+        if spans and spans[-1][1] == low:
+            spans[-1][1] = high
+        else:
+            spans.append([low, high])
+    return ["-".join(span) for span in spans]
 
 
 def measured(found: Found, other: str) -> str:

@@ -59,22 +59,24 @@ def _worth(found: Found) -> str:
         tell.WORSE: "lowers PSNR",
         tell.UNTOLD: "changes PSNR by nothing that can be told from chance",
     }[tell.side(psnr)]
-    distance = {
-        tell.BETTER: "lower (better)",
-        tell.WORSE: "higher (worse)",
-        tell.UNTOLD: "not told apart",
-    }[tell.side(lite0, "lite0")]
     return (
         f"Knowing the mask {verb}: {with_interval(psnr)} on photographs, a partial U-Net against "
-        f"the same network with plain convolutions; its Lite0 distance is {distance}."
+        f"the same network with plain convolutions; its Lite0 distance is {_distance(lite0)}."
     )
+
+
+def _distance(row: pd.Series) -> str:
+    """A Lite0 distance beside another, in words."""
+    words = {tell.BETTER: "lower (better)", tell.WORSE: "higher (worse)"}
+    return words.get(tell.side(row, "lite0"), "not told apart")
 
 
 def _beside_unet(found: Found) -> str:
     reported = published_by_pconv("PConv") - published_by_pconv("U-Net")
     return (
-        f"Against a traditional U-Net it has {with_interval(found.against(found.unet))}; P-Conv "
-        f"reported {reported:+.2f} dB, of a picture of which 99 % was never missing."
+        f"Against a traditional U-Net it has {with_interval(found.against(found.unet))}, its Lite0 "
+        f"distance is {_distance(found.against(found.unet, 'lite0'))}; P-Conv reported "
+        f"{reported:+.2f} dB, of a picture of which 99 % was never missing."
     )
 
 
@@ -90,8 +92,8 @@ def _beside_classical(found: Found) -> str:
     shipped = overall.loc[SHIPPED, "psnr"] - overall.loc[best, "psnr"]
     return (
         f"After {int(overall.loc[found.ours, 'samples']):,} samples it {where} the best classical "
-        f"method, {best}: {with_interval(row)}. The weights that are shipped lie {shipped:+.2f} dB "
-        "from that."
+        f"method, {best}: {with_interval(row)}. The weights that are shipped lie "
+        f"{abs(shipped):.2f} dB {'above' if shipped > 0 else 'below'} {best}."
     )
 
 
@@ -104,7 +106,7 @@ def _why(deviations: pd.DataFrame) -> str:
     return (
         "Why P-Conv fell short: how it measures (raw output, statistics of the batch) changes the "
         f"faithful network by {verdicts.sized(verdicts.measure_row(deviations), most)}; how it "
-        f"trains, known pixels put back, by {verdicts.sized(training, most)}."
+        f"trains, measured with known pixels put back, by {verdicts.sized(training, most)}."
     )
 
 
@@ -112,7 +114,7 @@ def _mask(found: Found) -> str:
     row, network = found.against(found.conv), found.overall.loc[found.ours]
     return (
         f"On BSDS500's test photographs at {found.size} pixels, hole ratios up to 0.5, the partial "
-        f"U-Net reaches {network['psnr']:.2f} dB. It less itself with plain convolutions: "
+        f"U-Net reaches {network['psnr']:.2f} dB. Beside itself with plain convolutions it has "
         f"{tell.measured(found, found.conv)} (95 % over {row['random_seeds']} random seeds and "
         f"{row['pictures']} crops of {network['photographs']} photographs; features of a "
         f"{network['features']}; a lower Lite0 distance is better)."
@@ -121,8 +123,8 @@ def _mask(found: Found) -> str:
 
 def _traditional(found: Found) -> str:
     return (
-        f"It less a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB): "
-        f"{tell.measured(found, found.unet)}."
+        f"Beside a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB) the "
+        f"partial U-Net has {tell.measured(found, found.unet)}."
     )
 
 
@@ -131,13 +133,14 @@ def _classical(found: Found) -> str:
     for other in names:
         where = tell.in_bins(found.by_bin(other))
         parts.append(
-            f"{other} ({found.overall.loc[other, 'psnr']:.2f} dB) "
-            f"{with_interval(found.against(other))}, {where}"
+            f"{with_interval(found.against(other))} beside {other} "
+            f"({found.overall.loc[other, 'psnr']:.2f} dB), {where}"
         )
     nearer = [o for o in names if tell.side(found.against(o, "lite0"), "lite0") == tell.BETTER]
     return (
-        f"It less methods that learn nothing, the last this project's own: {'; '.join(parts)}. By "
-        f"Lite0 distance it is better than {listed(nearer) if nearer else 'none of them'}."
+        "Beside methods that learn nothing, the last of them this project's own, the partial U-Net "
+        f"has {'; '.join(parts)}. By Lite0 distance it is better than "
+        f"{listed(nearer) if nearer else 'none of them'}."
     )
 
 
