@@ -55,7 +55,8 @@ class Found:
     @property
     def overall(self) -> pd.DataFrame:
         """Means up to a hole ratio of 0.5, by method."""
-        return self.table("psnr_overall").set_index("model")
+        whole = {"random_seeds": "Int64", "samples": "Int64"}
+        return self.table("psnr_overall").set_index("model").astype(whole)
 
     def against(self, other: str, measure: str = "psnr", ratio: str = UP_TO_HALF) -> pd.Series:
         """The partial U-Net less another method: mean, low, high, random_seeds, pictures."""

@@ -125,11 +125,10 @@ def _photographs(found: Found) -> str:
         rows.append([name, f"{row['psnr']:.2f}", *numbers])
     heads = ["method", "up to 0.5", "SD of random seeds", *bins, "SSIM", "L1 in %"]
     p, first = load_profile(PROFILE), networks.iloc[0]
-    seeds, samples = int(first["random_seeds"]), int(first["samples"])
     hardware = " and ".join(dict.fromkeys(networks["hardware"]))
     facts = (
-        f"SD: standard deviation of the means of {seeds} random seeds. Each training "
-        f"saw {samples:,} samples; width {p.base_channels}, features of a "
+        f"SD: standard deviation of the means of {first['random_seeds']} random seeds. Each "
+        f"training saw {first['samples']:,} samples; width {p.base_channels}, features of a "
         f"{first['features']} for {p.features_share:g} of each batch. All together took "
         f"{networks['minutes'].sum() / 60:.1f} hours, added up, on {hardware}. "
         "Conv U-Net: the partial U-Net with plain convolutions. The "

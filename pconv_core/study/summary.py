@@ -91,7 +91,7 @@ def _beside_classical(found: Found) -> str:
     }[tell.side(row)]
     shipped = overall.loc[SHIPPED, "psnr"] - overall.loc[best, "psnr"]
     return (
-        f"After {int(overall.loc[found.ours, 'samples']):,} samples it {where} the best classical "
+        f"After {overall.loc[found.ours, 'samples']:,} samples it {where} the best classical "
         f"method, {best}: {with_interval(row)}. The weights that are shipped lie "
         f"{abs(shipped):.2f} dB {'above' if shipped > 0 else 'below'} {best}."
     )
@@ -122,9 +122,13 @@ def _mask(found: Found) -> str:
 
 
 def _traditional(found: Found) -> str:
+    discs = found.table("disc").set_index("model")
+    lead = discs.loc[found.ours] - discs.loc[found.unet]
     return (
         f"Beside a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB) the "
-        f"partial U-Net has {tell.measured(found, found.unet)}."
+        f"partial U-Net has {tell.measured(found, found.unet)}. On discs like P-Conv's test case it "
+        f"has {lead['disc_out']:+.2f} dB as P-Conv measures, and {lead['disc_hole']:+.2f} dB in the "
+        "disc."
     )
 
 
