@@ -126,9 +126,9 @@ def _traditional(found: Found) -> str:
     lead = discs.loc[found.ours] - discs.loc[found.unet]
     return (
         f"Beside a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB) the "
-        f"partial U-Net has {tell.measured(found, found.unet)}. On discs like P-Conv's test case it "
-        f"has {lead['disc_out']:+.2f} dB as P-Conv measures, and {lead['disc_hole']:+.2f} dB in the "
-        "disc."
+        f"partial U-Net has {tell.measured(found, found.unet)}. On discs like P-Conv's test case "
+        f"it has {lead['disc_out']:+.2f} dB as P-Conv measures, and {lead['disc_hole']:+.2f} dB in "
+        "the disc."
     )
 
 
