@@ -106,7 +106,7 @@ def test_the_networks_on_photographs(results):
     assert "over 3 random seeds and 500 crops of 200 photographs; features of a V" in mask
     assert "U-Net (23.50 dB) the partial U-Net has +1.50 dB (+1.25 to +1.75), better in" in unet
     assert "it has +1.50 dB as P-Conv measures, and +0.00 dB in the disc." in unet
-    assert "has -2.00 dB (-2.25 to -1.75) beside Telea (27.00 dB), worse in every bin" in classical
+    assert ": -2.00 dB (-2.25 to -1.75) beside Telea (27.00 dB), worse in every bin" in classical
     assert "By Lite0 distance it is better than none of them." in classical
     assert "partial U-Net by -0.50 dB (-0.75 to -0.25) and Lite0 distance +0.050" in schedule
     assert "fine-tuning by +0.250 dB" in schedule  # its interval ends at 0.000

@@ -102,11 +102,12 @@ def _why(deviations: pd.DataFrame) -> str:
     training, _ = verdicts.replica_rows(deviations)
     if training.seeds == 0:
         return "A replica of P-Conv had no finite loss at any random seed."
-    most = deviations["seeds"].iloc[0]
+    most, features = deviations[["seeds", "features"]].iloc[0]
+    measure = verdicts.sized(verdicts.measure_row(deviations), most)
     return (
-        "Why P-Conv fell short: how it measures (raw output, statistics of the batch) changes the "
-        f"faithful network by {verdicts.sized(verdicts.measure_row(deviations), most)}; how it "
-        f"trains, measured with known pixels put back, by {verdicts.sized(training, most)}."
+        f"Why P-Conv fell short, on features of a {features}: how it measures (raw output, "
+        f"statistics of the batch) changes the faithful network by {measure}; how it trains, "
+        f"measured with known pixels put back, by {verdicts.sized(training, most)}."
     )
 
 
@@ -142,8 +143,8 @@ def _classical(found: Found) -> str:
         )
     nearer = [o for o in names if tell.side(found.against(o, "lite0"), "lite0") == tell.BETTER]
     return (
-        "Beside methods that learn nothing, the last of them this project's own, the partial U-Net "
-        f"has {'; '.join(parts)}. By Lite0 distance it is better than "
+        "The partial U-Net against methods that learn nothing, the last of them this project's "
+        f"own: {'; '.join(parts)}. By Lite0 distance it is better than "
         f"{listed(nearer) if nearer else 'none of them'}."
     )
 
