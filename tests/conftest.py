@@ -70,6 +70,12 @@ def trainings_tables(tmp_path):
             stages += rows("stage2 - stage1", stage2, model=model)
             stages += rows("finetune - stage2", finetune, model=model)
         write("stages", stages)
+        after = [
+            row
+            for stage, gap in (("stage1", -0.5), ("stage2", -0.25), ("finetune", 1.5))
+            for row in rows(f"{ours} - traditional U-Net 128", gap, stage=stage)
+        ]
+        write("after_stages", after)
         sizes = [
             row
             for at in (112, 128)

@@ -76,7 +76,7 @@ def test_a_stage_is_told_of_each_network(trainings_tables):
 def test_sizes_are_told_at_both(trainings_tables):
     lines = tell.size_lines(Found(trainings_tables())).split("\n")
     assert len(lines) == 2
-    assert lines[0].startswith("trained at 112 instead of 128 pixels, measured at 112: +0.000 dB")
+    assert lines[0].startswith("trained at 112 instead of 128 pixels, measured at 112: +0.00 dB")
 
 
 def test_a_missing_table_is_named(tmp_path):

@@ -199,7 +199,7 @@ def test_tables_need_neither_weights_nor_photographs(results, tmp_path, capsys):
     words = ["--results", str(tmp_path), *(s for s in SETTINGS if not s.startswith("--set=name"))]
     assert photographs.main(words) == 0
     assert f"read: {tmp_path / 'reference/trainings'}" in capsys.readouterr().out
-    assert len(list((tmp_path / "trainings/tables").glob("*.csv"))) == 10
+    assert len(list((tmp_path / "trainings/tables").glob("*.csv"))) == 11
     assert photographs.main(["--results", str(tmp_path / "nowhere")]) == 2
     assert "holds no measured network" in capsys.readouterr().err
 
@@ -237,6 +237,16 @@ def test_stages_and_sizes(profile, results):
         "partial U-Net 48",
         "traditional U-Net 48",
     }
+    after = photographs.after_stages(measured).set_index(["stage", "measure"])["mean"]
+    gaps = photographs.differences(
+        measured.finals(), "partial U-Net 48", ["traditional U-Net 48"]
+    ).query("hole_ratio == '0.01-0.5'")
+    for measure, gap in gaps.set_index("measure")["mean"].items():
+        assert after["finetune", measure] == pytest.approx(gap)
+        moved = table[(table["measure"] == measure) & (table["difference"] == "stage2 - stage1")]
+        ours, other = moved.set_index("model")["mean"]
+        change = after["stage2", measure] - after["stage1", measure]
+        assert change == pytest.approx(ours - other, abs=1e-6)
     means, gaps = photographs.by_size(measured)
     assert set(means["evaluated_at"]) == {40, 48}
     assert set(gaps["difference"]) == {"partial U-Net 40 - partial U-Net 48"}

@@ -53,7 +53,7 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         "05_size_study_224_vs_256": ("Must the size be a power of two?", _sizes(found)),
         "06_loss_curves": (
             "Do the losses behave as P-Conv reports?",
-            _curves(table("06_beside_pconv")),
+            _curves(found),
         ),
         "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(found)),
         "08_deviations": (
@@ -70,14 +70,14 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def _curves(bands: pd.DataFrame) -> str:
-    stages = bands.groupby("stage")
-    inside = stages["inside"].agg(lambda found: f"{(found == 'yes').sum()} of {len(found)}")
+def _curves(found: Found) -> str:
+    bands = found.beside_pconv()
+    inside = bands.groupby("stage")["inside"].agg(lambda x: f"{(x == 'yes').sum()} of {len(x)}")
     rises = bands.loc[bands["stage"] == "stage2", "rise"]
     return (
-        f"the networks' losses lie in P-Conv's bands: {inside['stage1']} in stage 1, "
+        f"{inside['stage1']} trainings' losses lie in P-Conv's bands in stage 1, "
         f"{inside['stage2']} in stage 2, where ours rise {rises.min():.0f} to {rises.max():.0f} "
-        "times (demo)"
+        "times (photographs)"
     )
 
 

@@ -163,7 +163,7 @@ def style_effect(by_seed: pd.DataFrame, effect: pd.DataFrame) -> Figure:
     effect : DataFrame
         As `style_effect.effect` returns it.
     """
-    labels = {"psnr": "PSNR in dB", "ssim": "SSIM", "lite0": "Lite0 distance\n(lower is better)"}
+    labels = {"psnr": "PSNR in dB", "ssim": "SSIM", "lite0": "Lite0 distance (lower is better)"}
     effect = effect.set_index("metric")
     with page(2.4, 1, len(labels)) as (figure, axes):
         for axis, (name, label) in zip(axes, labels.items(), strict=True):
@@ -174,8 +174,8 @@ def style_effect(by_seed: pd.DataFrame, effect: pd.DataFrame) -> Figure:
                 row["difference"], 0, xerr=reach, fmt="D", color=COLOURS["pconv"], capsize=4
             )
             axis.plot(by_seed[name], [1] * len(by_seed), "o", mfc="none", color=COLOURS["unet"])
-            axis.set(xlabel=label, ylim=(-0.6, 1.6))
-            axis.set_yticks([0, 1], ["mean", "each\nseed"])
+            axis.set(xlabel=f"{label},\n120 less 1", ylim=(-0.6, 1.6))
+            axis.set_yticks([0, 1], ["mean", "each\nrandom\nseed"])
             axis.grid(axis="y", visible=False)
     return figure
 

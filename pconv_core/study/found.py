@@ -12,6 +12,7 @@ import pandas as pd
 from pconv_core.evaluation import UP_TO_HALF
 from pconv_core.study.profile import load_profile
 from pconv_core.study.run import STAGES, Study, label
+from pconv_core.study.tables import beside_pconv, pconv_curves
 
 BETTER, WORSE, UNTOLD = "better", "worse", "not told apart"
 AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
@@ -78,6 +79,11 @@ class Found:
         table = self.table("stages").query("model == @model and measure == @measure")
         return table.set_index("difference").loc[f"{after} - {before}"]
 
+    def after(self, stage: str, other: str, measure: str = "psnr") -> pd.Series:
+        """The partial U-Net less another network after a stage: mean, low, high."""
+        table = self.table("after_stages").query("stage == @stage and measure == @measure")
+        return table.set_index("difference").loc[f"{self.ours} - {other}"]
+
     def smaller(self, at: int, measure: str = "psnr") -> pd.Series:
         """Trained at the smaller size less trained at the larger, measured at a size."""
         table = self.table("05_differences")
@@ -91,6 +97,17 @@ class Found:
             (pd.read_csv(logs / f"{model}{size}_{stage}.csv") for stage in STAGES),
             ignore_index=True,
         )
+
+    def beside_pconv(self) -> pd.DataFrame:
+        """`tables.beside_pconv` of every random seed, one after the other."""
+        parts = []
+        for seed in self.seeds("pconv"):
+            logs = {
+                look: (label(*which), self.record(*which, seed))
+                for look, which in self.entrants.items()
+            }
+            parts.append(beside_pconv(logs, pconv_curves()).assign(random_seed=seed))
+        return pd.concat(parts, ignore_index=True)
 
     def seeds(self, model: str) -> list[int]:
         """Random seeds with which a model was trained at the larger size."""
@@ -110,13 +127,13 @@ def side(row: pd.Series, measure: str = "psnr") -> str:
 def with_interval(row: pd.Series, measure: str = "psnr") -> str:
     """Write a difference with its interval: "+0.70 dB (+0.59 to +0.82)".
 
-    With a third decimal where two do not show on which side of 0 an end lies.
+    With one more decimal where an end would be printed as 0, which does not show its side.
     """
     unit = UNITS.get(measure, "")
     numbers = row[["mean", "low", "high"]]
-    hidden = (numbers.abs() < 0.005).any()
-    form = "{:+.2f}" if unit == " dB" and not hidden else "{:+.3f}"
-    mean, low, high = map(form.format, numbers)
+    digits = 2 if unit == " dB" else 3
+    digits += int((numbers[["low", "high"]].abs() < 0.5 * 10**-digits).any())
+    mean, low, high = (f"{number:+.{digits}f}" for number in numbers)
     interval = "no interval" if numbers.isna().any() else f"{low} to {high}"
     return f"{mean}{unit} ({interval})"
 
@@ -170,6 +187,15 @@ def stage_lines(found: Found, after: str) -> str:
     for model in (found.ours, found.conv, found.unet):
         parts = [told(found.stage(model, after, measure), measure) for measure in TOLD]
         lines.append(f"{model}: {'; '.join(parts)}")
+    return "\n".join(lines)
+
+
+def after_lines(found: Found, other: str) -> str:
+    """Say what the partial U-Net is against another network after each stage, a line a stage."""
+    lines = []
+    for stage in STAGES:
+        parts = [told(found.after(stage, other, measure), measure) for measure in TOLD]
+        lines.append(f"after {stage}, {found.ours} less {other}: {'; '.join(parts)}")
     return "\n".join(lines)
 
 

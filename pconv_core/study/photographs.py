@@ -196,6 +196,25 @@ def stages(measured: Measured) -> pd.DataFrame:
     return _ordered(pd.concat(parts, ignore_index=True))
 
 
+def after_stages(measured: Measured) -> pd.DataFrame:
+    """The partial U-Net less the networks of the same size after each stage, as `differences`.
+
+    Returns
+    -------
+    DataFrame
+        stage, then the columns of `differences`; up to 0.5.
+    """
+    ours, *others = (network for network in measured.seeds if network[1] == measured.profile.size)
+    columns, parts = ["random_seed", "model", "picture", *_CASE, *MEASURES], []
+    for stage in STAGES:
+        for other in others:
+            both = pd.concat(measured.pictures(n, stage, n[1]) for n in (ours, other))
+            both = both.loc[both["ratio"] <= 0.5, columns]
+            table = _effect(both, label(*other), label(*ours))
+            parts.append(table.assign(hole_ratio=evaluation.UP_TO_HALF, stage=stage))
+    return _ordered(pd.concat(parts, ignore_index=True))
+
+
 def by_size(measured: Measured) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The partial U-Nets of both training sizes at both sizes: means, and differences."""
     p = measured.profile
@@ -223,6 +242,7 @@ def write(measured: Measured, out: Path) -> dict[str, pd.DataFrame]:
         "differences": gaps,
         "shipped_differences": of_shipped(measured),
         "stages": stages(measured),
+        "after_stages": after_stages(measured),
         "disc": measured.numbers()[["model", "random_seeds", *disc.MEASURES]],
         "towards_input": measured.numbers().dropna()[["model", "random_seeds", "towards_input"]],
     }
@@ -283,7 +303,8 @@ def _effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """The columns that say of what a row is before those that say what was found."""
     found = ["mean", "low", "high", "random_seeds", "pictures"]
-    first = [c for c in ("model", "difference", "hole_ratio", "measure") if c in table]
+    first = ("model", "stage", "difference", "hole_ratio", "measure")
+    first = [c for c in first if c in table]
     return table[[*first, *found]]
 
 

@@ -8,6 +8,7 @@ from pconv_core import evaluation
 from pconv_core.study import found as tell
 from pconv_core.study import verdicts
 from pconv_core.study.found import Found, listed, with_interval
+from pconv_core.study.run import STAGES
 from pconv_core.study.tables import CLASSICAL, SHIPPED, published, published_by_pconv
 
 
@@ -60,23 +61,27 @@ def _worth(found: Found) -> str:
         tell.UNTOLD: "changes PSNR by nothing that can be told from chance",
     }[tell.side(psnr)]
     return (
-        f"Knowing the mask {verb}: {with_interval(psnr)} on photographs, a partial U-Net against "
-        f"the same network with plain convolutions; its Lite0 distance is {_distance(lite0)}."
+        f"Convolving over known pixels only {verb}: {with_interval(psnr)} on photographs, against "
+        f"the same U-Net with plain convolutions, which do not see the mask; {_distance(lite0)}."
     )
 
 
 def _distance(row: pd.Series) -> str:
     """A Lite0 distance beside another, in words."""
-    words = {tell.BETTER: "lower (better)", tell.WORSE: "higher (worse)"}
-    return words.get(tell.side(row, "lite0"), "not told apart")
+    words = {
+        tell.BETTER: "the perceptual distance (Lite0) is lower, which is better",
+        tell.WORSE: "the perceptual distance (Lite0) is higher, which is worse",
+        tell.UNTOLD: "the perceptual distance (Lite0) cannot be told apart",
+    }
+    return words[tell.side(row, "lite0")]
 
 
 def _beside_unet(found: Found) -> str:
     reported = published_by_pconv("PConv") - published_by_pconv("U-Net")
     return (
-        f"Against a traditional U-Net it has {with_interval(found.against(found.unet))}, its Lite0 "
-        f"distance is {_distance(found.against(found.unet, 'lite0'))}; P-Conv reported "
-        f"{reported:+.2f} dB, of a picture of which 99 % was never missing."
+        f"Against a traditional U-Net it is {with_interval(found.against(found.unet))}; "
+        f"{_distance(found.against(found.unet, 'lite0'))}. P-Conv reported {reported:+.2f} dB, of "
+        "a picture of which 99 % was never missing."
     )
 
 
@@ -104,11 +109,18 @@ def _why(deviations: pd.DataFrame) -> str:
         return "A replica of P-Conv had no finite loss at any random seed."
     most, features = deviations[["seeds", "features"]].iloc[0]
     measure = verdicts.sized(verdicts.measure_row(deviations), most)
+    chance = " (not told from chance)" if verdicts.of_row(training) == verdicts.UNDECIDED else ""
     return (
-        f"Why P-Conv fell short, on features of a {features}: how it measures (raw output, "
-        f"statistics of the batch) changes the faithful network by {measure}; how it trains, "
-        f"measured with known pixels put back, by {verdicts.sized(training, most)}."
+        "Why P-Conv fell short: measuring as it does (raw output, statistics of the batch) changes "
+        f"a faithful network by {measure}, training as it does by "
+        f"{verdicts.sized(training, most)}{chance} ({_ground(features)})."
     )
+
+
+def _ground(features: str) -> str:
+    """On what the departures were trained; random features mean the older run."""
+    older = ", an older run on the demo's photographs and deeper masks"
+    return f"features of a {features}{older if features.startswith('random') else ''}"
 
 
 def _mask(found: Found) -> str:
@@ -127,9 +139,18 @@ def _traditional(found: Found) -> str:
     lead = discs.loc[found.ours] - discs.loc[found.unet]
     return (
         f"Beside a traditional U-Net ({found.overall.loc[found.unet, 'psnr']:.2f} dB) the "
-        f"partial U-Net has {tell.measured(found, found.unet)}. On discs like P-Conv's test case "
-        f"it has {lead['disc_out']:+.2f} dB as P-Conv measures, and {lead['disc_hole']:+.2f} dB in "
-        "the disc."
+        f"partial U-Net has {tell.measured(found, found.unet)}. {_by_stage(found)} On discs like "
+        f"P-Conv's test case it has {lead['disc_out']:+.2f} dB of the raw output, which P-Conv "
+        f"measures, and {lead['disc_hole']:+.2f} dB in the disc (means, no interval)."
+    )
+
+
+def _by_stage(found: Found) -> str:
+    first, second = (found.after(stage, found.unet) for stage in STAGES[:2])
+    last = found.stage(found.unet, STAGES[-1])
+    return (
+        f"After stage 1 it has {with_interval(first)}, after stage 2 {with_interval(second)}; "
+        f"fine-tuning changes the traditional one by {with_interval(last)}."
     )
 
 
@@ -141,10 +162,11 @@ def _classical(found: Found) -> str:
             f"{with_interval(found.against(other))} beside {other} "
             f"({found.overall.loc[other, 'psnr']:.2f} dB), {where}"
         )
-    nearer = [o for o in names if tell.side(found.against(o, "lite0"), "lite0") == tell.BETTER]
+    sides = {other: tell.side(found.against(other, "lite0"), "lite0") for other in names}
+    nearer = [other for other, side in sides.items() if side == tell.WORSE]
     return (
         "The partial U-Net against methods that learn nothing, the last of them this project's "
-        f"own: {'; '.join(parts)}. By Lite0 distance it is better than "
+        f"own: {'; '.join(parts)}. By Lite0 distance better than it: "
         f"{listed(nearer) if nearer else 'none of them'}."
     )
 
@@ -175,13 +197,15 @@ def _shipped(gaps: pd.DataFrame) -> str:
         least = by["psnr"].loc[names, "mean"].idxmin()
         row, farther = by["psnr"].loc[least], by["lite0"].loc[least]
         other = least.removeprefix(f"{SHIPPED} - ")
+        gain = with_interval(by["psnr"].loc[f"{SHIPPED} - continuation"])
         parts.append(
-            f"{with_interval(row)} and a Lite0 distance of {farther['mean']:+.3f} at {size} pixels "
-            f"({other})"
+            f"at {size} pixels by {with_interval(row)} and a Lite0 distance of "
+            f"{farther['mean']:+.3f} ({other}), from the continuation by {gain}"
         )
     return (
-        "The weights that come along, a plain network that adds to a smooth continuation, differ "
-        f"from the best classical method by {listed(parts)}."
+        "The shipped weights, a plain network that adds to a smooth continuation, differ from the "
+        f"best classical method, on {half['pictures'].iloc[0]} crops of their own, "
+        f"{'; '.join(parts)}."
     )
 
 
@@ -190,10 +214,12 @@ def _paper(bins: pd.DataFrame) -> str:
     paper = paper.set_index("hole_ratio")["psnr_db"]
     size = bins["size"].max()
     own = bins[(bins["size"] == size) & bins["border"] & (bins["model"] == SHIPPED)]
+    crops = own["pictures"].iloc[0]
     own = own.set_index("hole_ratio")["psnr"]
     return (
-        f"At {size} pixels, with holes at the border, in the bins {listed(paper.index)}, they "
-        f"reach {listed(own[paper.index].map('{:.2f}'.format))} dB, the paper "
+        f"For scale only, {crops} crops a bin: at {size} pixels, with holes at the border, in the "
+        f"bins {listed(paper.index)}, they reach "
+        f"{listed(own[paper.index].map('{:.2f}'.format))} dB, the paper "
         f"{listed(paper.map('{:.2f}'.format))} dB on Places2 instead of BSDS500, whose "
         "photographs are enlarged for it."
     )
@@ -219,7 +245,7 @@ def _explanation(table: pd.DataFrame) -> str:
             parts.append(f"{len(rows)} {words}: {'; '.join(named)}.")
     return (
         f"Of P-Conv's {len(own)} departures in training, each switched on alone at 64 pixels with "
-        f"{most} random seeds and features of a {own['features'].iloc[0]}, {' '.join(parts)}"
+        f"{most} random seeds ({_ground(own['features'].iloc[0])}), {' '.join(parts)}"
     )
 
 
