@@ -38,7 +38,7 @@ def blocks(reference: Path) -> dict[str, str]:
     """
     sentences = summary.sentences(reference)
     return {
-        "answer": textwrap.fill(f"**{summary.answer(reference)}**", 100),
+        "answer": _filled(f"**{summary.answer(reference)}**"),
         "chapters": _chapters(reference),
         "summary": "\n".join(_item(sentence) for sentence in sentences),
         "demo": _demo(reference / "demo" / "tables"),
@@ -73,7 +73,12 @@ def _marks(text: str, name: str) -> tuple[str, str]:
 
 
 def _item(sentence: str) -> str:
-    return textwrap.fill(sentence, 98, initial_indent="- ", subsequent_indent="  ")
+    return _filled(sentence, initial_indent="- ", subsequent_indent="  ")
+
+
+def _filled(text: str, **indents: str) -> str:
+    """Wrap a paragraph; a word with a hyphen stays whole, or Markdown puts a space into it."""
+    return textwrap.fill(text, 98, break_on_hyphens=False, **indents)
 
 
 def _chapters(reference: Path) -> str:
@@ -105,7 +110,7 @@ def _demo(tables: Path) -> str:
         "(lower is better) compares features of EfficientNet-Lite0, which has no part in the loss. "
         "The continuation is this project's own: smooth, coarse to fine, without learning."
     )
-    return _table([*heads, "perceptual features"], rows) + "\n\n" + textwrap.fill(notes, 100)
+    return _table([*heads, "perceptual features"], rows) + "\n\n" + _filled(notes)
 
 
 def _photographs(found: Found) -> str:
@@ -134,7 +139,7 @@ def _photographs(found: Found) -> str:
         "Conv U-Net: the partial U-Net with plain convolutions. The "
         "shipped weights were trained for longer, on more photographs."
     )
-    return _table([*heads, "Lite0 distance"], rows) + "\n\n" + textwrap.fill(facts, 100)
+    return _table([*heads, "Lite0 distance"], rows) + "\n\n" + _filled(facts)
 
 
 def _features(row) -> str:
