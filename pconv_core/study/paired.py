@@ -12,8 +12,8 @@ from scipy import stats
 from pconv_core.study.profile import load_profile, overrides_of
 from pconv_core.training import Preempted
 
-# Columns of `evaluation.evaluate` that are no measure, and where a picture comes from.
-CASE = ("hole_ratio", "border", "ratio", "photograph")
+CASE = ("hole_ratio", "border", "ratio")  # columns of `evaluation.evaluate` that are no measure
+SOURCE = "photograph"  # column that says where a picture comes from
 
 
 def named(table: pd.DataFrame, seed: int, model: str) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
         For each metric: the means of both, difference, low, high (95 % interval), and how many
         random seeds and pictures.  The interval is Student's; see `half_width`.
     """
-    metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", *CASE)]
+    metrics = [c for c in pictures if c not in ("random_seed", "model", "picture", SOURCE, *CASE)]
     keys = ["random_seed", "picture"]
     arms = {
         arm: pictures[pictures["model"] == arm].set_index(keys)[metrics] for arm in (base, other)
@@ -51,7 +51,7 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     by_picture = difference.groupby("picture").mean()
     seeds, count = len(by_seed), len(by_picture)
     once = pictures.drop_duplicates("picture").set_index("picture")
-    sources = once["photograph"] if "photograph" in once else once.index.to_series()
+    sources = once[SOURCE] if SOURCE in once else once.index.to_series()
     of_pictures, independent = variance_of_mean(by_picture, sources)
     half = half_width(by_seed.var() / seeds, seeds, of_pictures, independent)
     table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})

@@ -24,7 +24,7 @@ from pconv_core.study.tables import SHIPPED, published
 
 NAME = "trainings"
 MEASURES = ("psnr", "ssim", "l1", "lite0", "psnr_hole", "ssim_hole", "l1_hole")
-_CASE = list(paired.CASE)
+_CASE = [*paired.CASE, paired.SOURCE]
 
 
 class Measured:
