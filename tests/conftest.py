@@ -65,6 +65,12 @@ def trainings_tables(tmp_path):
                 by_bin = (bins or {}).get((other, name), gap)
                 found += rows(f"{ours} - {other}", by_bin, hole_ratio=name)
         write("differences", found)
+        shipped = [
+            row
+            for other, gap in others.items()
+            for row in rows(f"shipped weights - {other}", gap + 4.0, hole_ratio="0.01-0.5")
+        ]
+        write("shipped_differences", shipped)
         stages = []
         for model in (ours, "Conv U-Net 128", "traditional U-Net 128"):
             stages += rows("stage2 - stage1", stage2, model=model)

@@ -12,7 +12,7 @@ import pandas as pd
 from pconv_core.evaluation import UP_TO_HALF
 from pconv_core.study.profile import load_profile
 from pconv_core.study.run import STAGES, Study, label
-from pconv_core.study.tables import beside_pconv, pconv_curves
+from pconv_core.study.tables import SHIPPED, beside_pconv, pconv_curves
 
 BETTER, WORSE, UNTOLD = "better", "worse", "not told apart"
 AS_GOOD = 0.5  # dB; within this, two training sizes are equally good
@@ -45,7 +45,6 @@ class Found:
         self.entrants = Study(p).entrants  # (model, training size) by the key of their look
         self.size, self.small_size = p.size, p.small_size
         self.ours, self.unet, self.conv = (label(m, p.size) for m in ("pconv", "unet", "conv"))
-        self.small = label("pconv", p.small_size)
         # Trained alike, but for the size of the last.
         self.networks = [label(*which) for which in self.entrants.values()]
 
@@ -63,9 +62,14 @@ class Found:
         """The partial U-Net less another method: mean, low, high, random_seeds, pictures."""
         table = self.table("differences")
         chosen = table["difference"] == f"{self.ours} - {other}"
-        return table[chosen & (table["measure"] == measure) & (table["hole_ratio"] == ratio)].iloc[
-            0
-        ]
+        chosen &= (table["measure"] == measure) & (table["hole_ratio"] == ratio)
+        return table[chosen].iloc[0]
+
+    def shipped_against(self, other: str, measure: str = "psnr") -> pd.Series:
+        """The shipped weights less another method on the same crops: mean, low, high, pictures."""
+        table = self.table("shipped_differences")
+        chosen = (table["measure"] == measure) & (table["hole_ratio"] == UP_TO_HALF)
+        return table[chosen].set_index("difference").loc[f"{SHIPPED} - {other}"]
 
     def by_bin(self, other: str, measure: str = "psnr") -> pd.DataFrame:
         """The partial U-Net less another method: a row a bin, as `against`."""

@@ -95,11 +95,10 @@ def _beside_classical(found: Found) -> str:
         tell.WORSE: "lies below",
         tell.UNTOLD: "cannot be told from",
     }[tell.side(row)]
-    shipped = overall.loc[SHIPPED, "psnr"] - overall.loc[best, "psnr"]
     return (
         f"After {overall.loc[found.ours, 'samples']:,} samples it {where} the best classical "
-        f"method, {best}: {with_interval(row)}. The weights that are shipped lie "
-        f"{abs(shipped):.2f} dB {'above' if shipped > 0 else 'below'} {best}."
+        f"method, {best}: {with_interval(row)}. The shipped weights differ from "
+        f"{best} by {with_interval(found.shipped_against(best))}."
     )
 
 
