@@ -66,7 +66,7 @@ CORE     := $(call IN,__init__.py layers.py models.py losses.py data.py hardware
 $(NAMES:%=$(DONE)/%.ipynb): $(CORE) $(PROFILES)
 $(DONE)/01_mask_generation.ipynb: $(call IN,study/mask_shapes.py study/paper_masks.csv study/paper_widths.csv)
 # Those that tell of the trainings on photographs.
-TOLD     := $(addprefix $(DONE)/,03_pretrain_stage2.ipynb 04_finetune_coco.ipynb 05_size_study_224_vs_256.ipynb \
+TOLD     := $(addprefix $(DONE)/,02_pretrain_stage1.ipynb 03_pretrain_stage2.ipynb 04_finetune_coco.ipynb 05_size_study_224_vs_256.ipynb \
             06_loss_curves.ipynb 07_psnr_table.ipynb 08_deviations.ipynb)
 $(TOLD): $(call IN,study/found.py study/profiles/photographs.yaml)
 $(DONE)/03_pretrain_stage2.ipynb: $(call IN,study/paired.py study/style_effect.py study/profiles/style.yaml)

@@ -39,6 +39,7 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 MAX_PSNR = 100.0
 OPENCV_RADIUS = 3
 UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
+SOURCE = "photograph"  # in tables of pictures: where a picture comes from
 # Pixels that go through EfficientNet-Lite0 at once: more do not stay in a processor's cache.
 LITE0_PIXELS = 2**16
 
@@ -368,11 +369,12 @@ def differences(
     Parameters
     ----------
     pictures : DataFrame
-        As `evaluate` makes it for each `model`, the pictures in the same order.
+        As `evaluate` makes it for each `model`, the pictures in the same order.  With a column
+        `photograph` those of one photograph are drawn together, since they are not independent.
     of : str
         The method that the others are taken from.
     seed : int
-        Of the bootstrap over pictures.
+        Of the bootstrap over pictures, or photographs.
     metric : str
         Column of `pictures`: "psnr", or for instance "ssim" or "lite0", of which less is better.
 
@@ -388,14 +390,18 @@ def differences(
     first = wide[wide["model"] == of].set_index("number")
     parts = {UP_TO_HALF: first["ratio"] <= 0.5}
     parts.update({name: first["hole_ratio"] == name for name in first["hole_ratio"].unique()})
+    sources = first[SOURCE] if SOURCE in first else first.index.to_series()
     rng, rows = np.random.default_rng(seed), []
     for other in pictures["model"].unique():
+        if other == of:
+            continue
         for name, chosen in parts.items():
-            gap = (values[of] - values[other])[chosen].to_numpy()
-            if other != of:
-                means = rng.choice(gap, (resamples, len(gap))).mean(axis=1)
-                ends = np.quantile(means, [0.025, 0.975])
-                rows.append((f"{of} - {other}", name, len(gap), gap.mean(), *ends))
+            gap = (values[of] - values[other])[chosen]
+            sums, counts = gap.groupby(sources[chosen]).agg(["sum", "size"]).to_numpy().T
+            drawn = rng.integers(len(sums), size=(resamples, len(sums)))
+            means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+            ends = np.quantile(means, [0.025, 0.975])
+            rows.append((f"{of} - {other}", name, len(gap), gap.mean(), *ends))
     columns = ["difference", "hole_ratio", "pictures", metric, "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 

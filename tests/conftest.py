@@ -68,7 +68,8 @@ def trainings_tables(tmp_path):
         shipped = [
             row
             for other, gap in others.items()
-            for row in rows(f"shipped weights - {other}", gap + 4.0, hole_ratio="0.01-0.5")
+            for name in ("0.01-0.5", *BINS)
+            for row in rows(f"shipped weights - {other}", gap + 4.0, hole_ratio=name)
         ]
         write("shipped_differences", shipped)
         stages = []

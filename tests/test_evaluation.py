@@ -289,6 +289,24 @@ def test_differences_of_another_metric():
     assert evaluation.differences(pictures, "a", seed=1)["psnr"].tolist() == [10, 10]
 
 
+def test_pictures_of_one_photograph_are_drawn_together():
+    gap = np.random.default_rng(3).normal(0.5, 2, 300)
+    frame = {"hole_ratio": "0.1-0.2", "ratio": 0.15}
+
+    def interval(times, **sources):
+        ours = pd.DataFrame({"model": "a", "psnr": 20 + np.repeat(gap, times), **frame, **sources})
+        both = pd.concat([ours, ours.assign(model="b", psnr=20.0)])
+        row = evaluation.differences(both, "a", seed=1).iloc[0]
+        return [row["psnr"], row["low"], row["high"]]
+
+    once = interval(1)
+    assert interval(1, photograph=range(300)) == pytest.approx(once)
+    # Four crops that say the same are worth one.
+    assert interval(4, photograph=np.repeat(range(300), 4)) == pytest.approx(once)
+    _, low, high = interval(4)
+    assert high - low == pytest.approx((once[2] - once[1]) / 2, rel=0.15)
+
+
 def test_bootstrap_interval_is_that_of_the_mean():
     gap = np.random.default_rng(3).normal(0.5, 2, 400)
     frame = {"hole_ratio": "0.1-0.2", "ratio": 0.15}

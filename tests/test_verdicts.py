@@ -110,7 +110,7 @@ TOLD = (COSTS, GAINS, NO_LOSS)
 def test_what_becomes_of_a_verdict(older, newer):
     found = verdicts.fate(older, newer)
     if older == newer:
-        assert found == ("undecided" if older == UNDECIDED else "stands")
+        assert found == (older if older in ("undecided", "no finite loss") else "stands")
     elif NO_LOSS in (older, newer):
         assert found == ("no finite loss now" if newer == NO_LOSS else "a finite loss now")
     elif older == UNDECIDED:
@@ -154,7 +154,8 @@ def test_it_is_said_what_became_of_the_earlier_run(comparison):
     text = verdicts.of_fates(comparison.reset_index())
     first, contradicted, newly, no_longer, diverges, converges = text.splitlines()
     assert first == (
-        "Of 5 that are in both runs 1 cost, or gain, in both, and 0 are undecided in both."
+        "Of 5 rows (departures, other changes, measures, replica) that are in both runs 1 cost in "
+        "both or gain in both, by whatever size, and 0 are undecided in both."
     )
     assert contradicted == (
         "contradicted: b (then costs, -1.00 ± 0.25 dB; now gains, +1.00 ± 0.25 dB)"
@@ -165,6 +166,41 @@ def test_it_is_said_what_became_of_the_earlier_run(comparison):
     assert no_longer.startswith("no longer told: d (")
 
 
+def test_a_verdict_of_fewer_random_seeds_says_so():
+    older = runs_of({"a": -1.0, "b": 0.0})
+    newer = runs_of({"a": [2.0, 2.001, NAN], "b": 0.0})
+    text = verdicts.of_fates(verdicts.compare(older, newer))
+    assert "then costs, -1.00 ± 0.25 dB; now gains, +2.00 ± 0.01 dB, a finite loss at 2 of" in text
+
+
+def test_a_faithful_run_without_a_finite_loss():
+    runs = runs_of({"a": -1.0}, base=(20.0, NAN, 22.0))
+    runs.loc[(runs["deviation"] == "a") & (runs["seed"] == 2), "psnr"] = 19.0
+    table = deviation_runs.by_deviation(runs)
+    assert table["seeds"].tolist() == [2, 2]  # of the pairs
+    runs.loc[runs["deviation"] == FAITHFUL.name, "psnr"] = NAN
+    with pytest.raises(ValueError, match="faithful has no finite loss at any random seed"):
+        deviation_runs.by_deviation(runs)
+
+
+@pytest.mark.parametrize(
+    ("peaks", "told"),
+    [
+        ([1.0, 1.1, 0.9], "a, patterns that repeat: more (3 random seeds)"),
+        ([-1.0, -1.1, -0.9], "a, patterns that repeat: fewer (3 random seeds)"),
+        ([1.0, -1.1, 0.0], "a, patterns that repeat: not told from chance (3 random seeds)"),
+        ([1.0, 1.001, NAN], "a, patterns that repeat: more (2 of 3 random seeds)"),
+        ([NAN] * 3, "a: no finite loss at any random seed"),
+    ],
+)
+def test_patterns_that_repeat(peaks, told):
+    runs = runs_of({"a": [-1.0 + 0 * peak for peak in peaks]}).assign(excess=0.0)
+    runs["peak"] = [5.0, 5.0, 5.0, *(5 + peak for peak in peaks)]
+    lines = verdicts.of_patterns(deviation_runs.by_deviation(runs), "a").splitlines()
+    assert lines[-1] == told
+    assert len(lines) == (1 if "any" in told else 5)
+
+
 def test_nothing_changed():
     runs = runs_of({"sigmoid output": -1.0, "learning rate 0.02": 0.0})
     comparison = verdicts.compare(runs, runs)
@@ -172,7 +208,8 @@ def test_nothing_changed():
     assert comparison["became"].tolist() == ["stands", "undecided"]
     lines = verdicts.of_fates(comparison).splitlines()
     assert lines == [
-        "Of 2 that are in both runs 1 cost, or gain, in both, and 1 are undecided in both.",
+        "Of 2 rows (departures, other changes, measures, replica) that are in both runs 1 cost in "
+        "both or gain in both, by whatever size, and 1 are undecided in both.",
         "contradicted: none",
         "newly told: none",
         "no longer told: none",
@@ -202,7 +239,7 @@ def test_departures_are_listed_by_what_they_cost():
         "- cannot be told from chance (1): total variation everywhere: +0.00 ± 1.27 dB, a finite "
         "loss at 2 of 3 random seeds",
         "- had no finite loss in any random seed (1): learning rate 0.02",
-        "Of 1 departures that are not P-Conv's, each alone",
+        "Of 1 other changes, each alone",
     ]
     assert "- gain (1): random features: +1.00 ± 0.25 dB" in text
     assert "9.00" not in text
@@ -238,7 +275,7 @@ def test_the_replica_taken_apart():
         "-9.00 ± 0.25 dB.",
         "The measure alone, on the faithful network, changes PSNR by -7.00 ± 0.25 dB; the training "
         "alone, the replica on I_comp, by -0.10 ± 0.25 dB; -1.90 dB come of both together. The "
-        "measure is the larger part, whole intervals apart.",
+        "measure has the larger effect, whichever ends of the intervals are taken.",
         "On I_comp the replica cannot be told from the faithful run.",
         "P-Conv published 22.65 dB, of one other photograph.",
     ]
@@ -247,8 +284,8 @@ def test_the_replica_taken_apart():
 @pytest.mark.parametrize(
     ("on_comp", "words"),
     [
-        (-4.0, "lies below the faithful run, with its whole interval"),
-        (4.0, "lies above the faithful run, with its whole interval"),
+        (-4.0, "lies below the faithful run, as does its whole 95 % interval"),
+        (4.0, "lies above the faithful run, as does its whole 95 % interval"),
         (0.2, "cannot be told from the faithful run"),
     ],
 )
@@ -261,8 +298,8 @@ def test_the_replica_may_lie_anywhere(on_comp, words):
 @pytest.mark.parametrize(
     ("measured", "on_comp", "words"),
     [
-        (-1.0, -5.0, "The training is the larger part"),
-        (-5.0, 1.0, "The measure is the larger part"),
+        (-1.0, -5.0, "The training has the larger effect"),
+        (-5.0, 1.0, "The measure has the larger effect"),
     ],
 )
 def test_either_part_may_be_the_larger(measured, on_comp, words):
@@ -272,7 +309,7 @@ def test_either_part_may_be_the_larger(measured, on_comp, words):
 
 def test_parts_that_overlap_are_not_ranked():
     table = deviation_runs.by_deviation(replica_runs(-3.0, -3.2))
-    assert "larger part" not in verdicts.of_replica(table, verdicts.on_disc(replica_runs()))
+    assert "larger effect" not in verdicts.of_replica(table, verdicts.on_disc(replica_runs()))
 
 
 def test_a_replica_without_a_finite_loss():

@@ -183,15 +183,27 @@ def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a deviation: whose it is, seeds (of which something could be measured), the mean of
-        each of `MEASURES` that the rows have, and for each the mean difference (delta_...), the
-        half width of its 95 % interval by Student's t (reach_...) and its standard deviation
-        (spread_...), which are empty with one seed; features and samples, where the rows say so.
+        A row a deviation: whose it is, seeds (at which both it and the faithful run could be
+        measured), the mean of each of `MEASURES` that the rows have, and for each the mean
+        difference (delta_...), the half width of its 95 % interval by Student's t (reach_...) and
+        its standard deviation (spread_...), which are empty with one seed; features and samples,
+        where the rows say so.
+
+    Raises
+    ------
+    ValueError
+        If the faithful run, which is the first, could not be measured at any seed.
     """
     names = rows["deviation"].unique()
     measures = [name for name in MEASURES if name in rows]
     wide = rows.pivot(index="seed", columns="deviation", values=measures)
-    counts = wide["psnr"][names].count().to_numpy()
+    faithful = wide["psnr"][names[0]].notna()
+    if not faithful.any():
+        raise ValueError(
+            f"{names[0]} has no finite loss at any random seed, so there is nothing to compare "
+            "with; a lower learning rate may help"
+        )
+    counts = wide["psnr"][names][faithful].count().to_numpy()
     whose = {d.name: d.whose for d in DEVIATIONS}
     columns = {"deviation": names, "whose": [whose.get(n, "") for n in names], "seeds": counts}
     table = pd.DataFrame(columns)

@@ -4,7 +4,7 @@ A difference is told with its interval, and called better or worse only where th
 one side of 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -70,6 +70,13 @@ class Found:
         table = self.table("shipped_differences")
         chosen = (table["measure"] == measure) & (table["hole_ratio"] == UP_TO_HALF)
         return table[chosen].set_index("difference").loc[f"{SHIPPED} - {other}"]
+
+    def shipped_by_bin(self, other: str, measure: str = "psnr") -> pd.DataFrame:
+        """The shipped weights less another method: a row a bin, as `shipped_against`."""
+        table = self.table("shipped_differences")
+        chosen = (table["measure"] == measure) & (table["hole_ratio"] != UP_TO_HALF)
+        chosen &= table["difference"] == f"{SHIPPED} - {other}"
+        return table[chosen].set_index("hole_ratio").sort_index()
 
     def by_bin(self, other: str, measure: str = "psnr") -> pd.DataFrame:
         """The partial U-Net less another method: a row a bin, as `against`."""
@@ -176,11 +183,19 @@ def _joined(bins: Iterable[str]) -> list[str]:
 
 def measured(found: Found, other: str) -> str:
     """Say in a line what the partial U-Net is against another method: `TOLD`, whole and by bin."""
+    return _measured(found.against, found.by_bin, other)
+
+
+def shipped_measured(found: Found, other: str) -> str:
+    """Say the same of the shipped weights."""
+    return _measured(found.shipped_against, found.shipped_by_bin, other)
+
+
+def _measured(whole: Callable, by_bin: Callable, other: str) -> str:
     parts = []
     for measure in TOLD:
         name = "" if measure == "psnr" else f"{NAMES[measure]} "
-        row = found.against(other, measure)
-        where = in_bins(found.by_bin(other, measure), measure)
+        row, where = whole(other, measure), in_bins(by_bin(other, measure), measure)
         parts.append(f"{name}{with_interval(row, measure)}, {where}")
     return "; ".join(parts)
 
@@ -196,11 +211,13 @@ def stage_lines(found: Found, after: str) -> str:
 
 def after_lines(found: Found, other: str) -> str:
     """Say what the partial U-Net is against another network after each stage, a line a stage."""
-    lines = []
-    for stage in STAGES:
-        parts = [told(found.after(stage, other, measure), measure) for measure in TOLD]
-        lines.append(f"after {stage}, {found.ours} less {other}: {'; '.join(parts)}")
-    return "\n".join(lines)
+    return "\n".join(after_line(found, other, stage) for stage in STAGES)
+
+
+def after_line(found: Found, other: str, stage: str) -> str:
+    """Say what the partial U-Net is against another network after a stage."""
+    parts = [told(found.after(stage, other, measure), measure) for measure in TOLD]
+    return f"after {stage}, {found.ours} less {other}: {'; '.join(parts)}"
 
 
 def size_lines(found: Found) -> str:

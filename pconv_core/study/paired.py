@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from pconv_core.evaluation import SOURCE
 from pconv_core.study.profile import load_profile, overrides_of
 from pconv_core.training import Preempted
 
 CASE = ("hole_ratio", "border", "ratio")  # columns of `evaluation.evaluate` that are no measure
-SOURCE = "photograph"  # column that says where a picture comes from
 
 
 def named(table: pd.DataFrame, seed: int, model: str) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from pconv_core.study.tables import SHIPPED, published
 
 NAME = "trainings"
 MEASURES = ("psnr", "ssim", "l1", "lite0", "psnr_hole", "ssim_hole", "l1_hole")
-_CASE = [*paired.CASE, paired.SOURCE]
+_CASE = [*paired.CASE, evaluation.SOURCE]
 
 
 class Measured:
@@ -161,7 +161,7 @@ def differences(finals: pd.DataFrame, of: str, others: Sequence[str]) -> pd.Data
 
 
 def of_shipped(measured: Measured) -> pd.DataFrame:
-    """The shipped weights less each method that learns nothing: one training, so over pictures.
+    """The shipped weights less each method that learns nothing; one training, so over photographs.
 
     Returns
     -------
@@ -250,7 +250,8 @@ def write(measured: Measured, out: Path) -> dict[str, pd.DataFrame]:
         tables["05_psnr_by_size"], tables["05_differences"] = by_size(measured)
     for name, content in tables.items():
         with whole(out / "tables" / f"{name}.csv") as unfinished:
-            content.to_csv(unfinished, index=False, float_format="%.3f")
+            # With three decimals an end at -0.0003 would be read as 0, which is on no side.
+            content.to_csv(unfinished, index=False, float_format="%.6f")
     for name, figure in _figures(measured, table, gaps, ours):
         with whole(out / "figures" / f"{name}.png") as unfinished:
             save(figure, unfinished)

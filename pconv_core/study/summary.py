@@ -26,7 +26,10 @@ def sentences(reference: Path) -> list[str]:
     FileNotFoundError
         If a table is missing.
     """
-    deviations = pd.read_csv(reference / "demo" / "tables" / "08_deviations.csv")
+    deviations, case = (
+        pd.read_csv(reference / "demo" / "tables" / f"08_{name}.csv")
+        for name in ("deviations", "disc")
+    )
     found = Found(reference)
     bins, differences = (
         pd.read_csv(reference / "shipped" / "tables" / f"{name}.csv")
@@ -40,7 +43,7 @@ def sentences(reference: Path) -> list[str]:
         _shipped(differences),
         _paper(bins),
         _explanation(deviations),
-        _replica(deviations),
+        _replica(deviations, case),
     ]
 
 
@@ -78,10 +81,11 @@ def _distance(row: pd.Series) -> str:
 
 def _beside_unet(found: Found) -> str:
     reported = published_by_pconv("PConv") - published_by_pconv("U-Net")
-    psnr, lite0 = (found.against(found.unet, measure) for measure in ("psnr", "lite0"))
+    parts = [tell.told(found.against(found.unet, measure), measure) for measure in tell.TOLD]
+    before = tell.told(found.after(STAGES[1], found.unet))
     return (
-        f"Against a traditional U-Net the partial one has {with_interval(psnr)}; "
-        f"{_distance(lite0)}. P-Conv reported {reported:+.2f} dB, of a picture of which 99 % was "
+        f"Against a traditional U-Net the partial one has {'; '.join(parts)}. Before fine-tuning "
+        f"it has {before}. P-Conv reported {reported:+.2f} dB, of a picture of which 99 % was "
         "never missing."
     )
 
@@ -98,23 +102,30 @@ def _beside_classical(found: Found) -> str:
     return (
         f"After {overall.loc[found.ours, 'samples']:,} samples it {where} the best classical "
         f"method, {best}: {with_interval(row)}. The shipped weights differ from "
-        f"{best} by {with_interval(found.shipped_against(best))}."
+        f"{best} by {with_interval(found.shipped_against(best))}, "
+        f"{tell.in_bins(found.shipped_by_bin(best))}."
     )
 
 
 def _why(deviations: pd.DataFrame) -> str:
-    """Why P-Conv fell short: what its measure costs, and what its training."""
+    """Why P-Conv fell short: what its measure changes, and what its training."""
     training, _ = verdicts.replica_rows(deviations)
-    if training.seeds == 0:
-        return "A replica of P-Conv had no finite loss at any random seed."
     most, features = deviations[["seeds", "features"]].iloc[0]
-    measure = verdicts.sized(verdicts.measure_row(deviations), most)
-    chance = " (not told from chance)" if verdicts.of_row(training) == verdicts.UNDECIDED else ""
+    if training.seeds == 0:
+        trained = "a replica of its training had no finite loss at any random seed"
+    else:
+        trained = f"training as it does changes it by {_with_chance(training, most)}"
     return (
-        "Why P-Conv fell short: measuring as it does (raw output, statistics of the batch) changes "
-        f"a faithful network by {measure}, training as it does by "
-        f"{verdicts.sized(training, most)}{chance} ({_ground(features)})."
+        "Why P-Conv fell short: on crops with hole ratios up to 0.5, measuring as it does (raw "
+        "output, statistics of the batch) changes the PSNR of a faithful network by "
+        f"{_with_chance(verdicts.measure_row(deviations), most)}; {trained} ({_ground(features)})."
     )
+
+
+def _with_chance(row: pd.Series, most: int) -> str:
+    """A difference to the faithful run, and whether it may be chance."""
+    chance = " (not told from chance)" if verdicts.of_row(row) == verdicts.UNDECIDED else ""
+    return f"{verdicts.sized(row, most)}{chance}"
 
 
 def _ground(features: str) -> str:
@@ -199,13 +210,12 @@ def _shipped(gaps: pd.DataFrame) -> str:
         other = least.removeprefix(f"{SHIPPED} - ")
         gain = with_interval(by["psnr"].loc[f"{SHIPPED} - continuation"])
         parts.append(
-            f"at {size} pixels by {with_interval(row)} and a Lite0 distance of "
-            f"{farther['mean']:+.3f} ({other}), from the continuation by {gain}"
+            f"at {size} pixels ({row['pictures']} crops) by {with_interval(row)} and a Lite0 "
+            f"distance of {farther['mean']:+.3f} ({other}), from the continuation by {gain}"
         )
     return (
         "The shipped weights, a plain network that adds to a smooth continuation, differ from the "
-        f"best classical method, on {half['pictures'].iloc[0]} crops of their own, "
-        f"{'; '.join(parts)}."
+        f"best classical method, on crops of their own, {'; '.join(parts)}."
     )
 
 
@@ -239,7 +249,7 @@ def _explanation(table: pd.DataFrame) -> str:
         named = (
             [f'"{r.deviation}" {verdicts.sized(r, most)}' for r in rows]
             if told
-            else [f'"{r.deviation}"' for r in rows]
+            else [f'"{r.deviation}"{_of_fewer(r, most)}' for r in rows]
         )
         if rows:
             parts.append(f"{len(rows)} {words}: {'; '.join(named)}.")
@@ -249,16 +259,22 @@ def _explanation(table: pd.DataFrame) -> str:
     )
 
 
-def _replica(table: pd.DataFrame) -> str:
+def _of_fewer(row, most: int) -> str:
+    """Say of a departure that is only named at how many random seeds it had a finite loss."""
+    return verdicts.fewer(row.seeds, most) if row.seeds else ""
+
+
+def _replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
     faithful, most = table.iloc[0], table["seeds"].iloc[0]
     on_comp, as_it_does = verdicts.replica_rows(table)
     theirs = f"P-Conv reported {published_by_pconv('PConv'):.2f} dB, of one other photograph"
     if on_comp.seeds == 0:
         return f"All of them together had no finite loss at any random seed; {theirs}."
-    chance = " (not told from chance)" if verdicts.of_row(on_comp) == verdicts.UNDECIDED else ""
+    landed = verdicts.where_it_landed(case)
     return (
         f"All of them together land at {on_comp.psnr:.2f} dB, the faithful runs at "
-        f"{faithful['psnr']:.2f} dB: {verdicts.sized(on_comp, most)}{chance}. Measured as P-Conv "
-        f"does, they land at {as_it_does.psnr:.2f} dB. That measure alone changes the faithful run "
-        f"by {verdicts.sized(verdicts.measure_row(table), most)}; {theirs}."
+        f"{faithful['psnr']:.2f} dB: {_with_chance(on_comp, most)}. Measured as P-Conv does, they "
+        f"land at {as_it_does.psnr:.2f} dB. That measure alone changes the faithful run by "
+        f"{_with_chance(verdicts.measure_row(table), most)}. {f'{landed}; ' if landed else ''}"
+        f"{theirs}."
     )

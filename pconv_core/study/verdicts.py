@@ -34,7 +34,7 @@ _READINGS = (
     ("on I_out with statistics of the batch", OF_BATCH, "I_out"),
     ("in the disc itself", LEARNED, "in the disc"),
 )
-_GROUPS = {"P-Conv": "departures of P-Conv's training", "other": "departures that are not P-Conv's"}
+_GROUPS = {"P-Conv": "departures of P-Conv's training", "other": "other changes"}
 
 
 def verdict(delta: float, reach: float, seeds: int) -> str:
@@ -87,7 +87,7 @@ def fate(older: str, newer: str) -> str:
     if not newer:
         return NOT_NEWER
     if older == newer:
-        return UNDECIDED if older == UNDECIDED else STANDS
+        return older if older in (UNDECIDED, NO_LOSS) else STANDS
     if NO_LOSS in (older, newer):
         return DIVERGES if newer == NO_LOSS else CONVERGES
     return {older: NEWLY, newer: NO_LONGER}.get(UNDECIDED, CONTRADICTED)
@@ -104,12 +104,12 @@ def compare(older_runs: pd.DataFrame, newer_runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a departure in either run: deviation, whose, older_delta and older_reach in dB, older
-        (its verdict, "" if the run did not have it), the same for the newer, and became: "stands"
-        (it costs, or gains, in both), "undecided" (in both), "contradicted" (it costs in one and
-        gains in the other), "newly told" (it was undecided), "no longer told" (it is undecided
-        now), "no finite loss now", "a finite loss now", "not in the older run" or "not in the
-        newer run".
+        A row a departure in either run: deviation, whose, older_delta and older_reach in dB,
+        older_seeds, older (its verdict, "" if the run did not have it), the same for the newer, and
+        became: "stands" (it costs, or gains, in both), "undecided" or "no finite loss" (in both),
+        "contradicted" (it costs in one and gains in the other), "newly told" (it was undecided),
+        "no longer told" (it is undecided now), "no finite loss now", "a finite loss now", "not in
+        the older run" or "not in the newer run".
     """
     tables = {
         "older": judged(deviation_runs.by_deviation(older_runs)).set_index("deviation"),
@@ -123,6 +123,7 @@ def compare(older_runs: pd.DataFrame, newer_runs: pd.DataFrame) -> pd.DataFrame:
         rows = table.reindex(names)
         found[f"{run}_delta"] = rows["delta_psnr"].to_numpy()
         found[f"{run}_reach"] = rows["reach_psnr"].to_numpy()
+        found[f"{run}_seeds"] = rows["seeds"].astype("Int64").to_numpy()
         found[run] = rows["verdict"].fillna("").to_numpy()
     pairs = zip(found["older"], found["newer"], strict=True)
     return found.assign(became=[fate(*pair) for pair in pairs])
@@ -226,8 +227,12 @@ def _by_verdict(rows: pd.DataFrame, most: int) -> Iterator[str]:
 
 def sized(row, most: int) -> str:
     """A row's difference to the faithful run, and of how many random seeds, if not of all."""
-    fewer = f", a finite loss at {row.seeds} of {_seeds(most)}" if row.seeds < most else ""
-    return f"{change(row.delta_psnr, row.reach_psnr)}{fewer}"
+    return f"{change(row.delta_psnr, row.reach_psnr)}{fewer(row.seeds, most)}"
+
+
+def fewer(seeds: int, most: int) -> str:
+    """Say of how many random seeds a difference is, if not of all."""
+    return f", a finite loss at {seeds} of {_seeds(most)}" if seeds < most else ""
 
 
 def _seeds(count: int) -> str:
@@ -246,6 +251,30 @@ def change(delta: float, reach: float) -> str:
     return f"{delta:+.{digits}f} ± {reach:.{digits}f} dB"
 
 
+def of_patterns(table: pd.DataFrame, name: str) -> str:
+    """Say what a departure does to patterns in the holes, and whether it makes them for sure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `deviation_runs.by_deviation` makes it.
+    name : str
+        Of the departure.
+    """
+    row, most = table.set_index("deviation").loc[name], int(table["seeds"].iloc[0])
+    if row["seeds"] == 0:
+        return f"{name}: {NO_LOSS} at any random seed"
+    lines = [
+        f"{measure}: {row[f'delta_{measure}']:+.3f} ± {row[f'reach_{measure}']:.3f}{unit}"
+        for measure, unit in (("peak", " dB"), ("excess", " dB"), ("psnr", " dB"), ("ssim", ""))
+    ]
+    # A higher peak is a pattern that stands out more.
+    found = verdict(row["delta_peak"], row["reach_peak"], row["seeds"])
+    words = {GAINS: "more", COSTS: "fewer", UNDECIDED: "not told from chance"}[found]
+    of = f"{row['seeds']} of {_seeds(most)}" if row["seeds"] < most else _seeds(most)
+    return "\n".join([*lines, f"{name}, patterns that repeat: {words} ({of})"])
+
+
 def of_fates(comparison: pd.DataFrame) -> str:
     """Say which verdicts of an older run the newer one contradicts, first tells, tells no more.
 
@@ -257,22 +286,28 @@ def of_fates(comparison: pd.DataFrame) -> str:
     in_both = ~comparison["became"].isin([NOT_OLDER, NOT_NEWER])
     stands, undecided = ((comparison["became"] == which).sum() for which in (STANDS, UNDECIDED))
     lines = [
-        f"Of {in_both.sum()} that are in both runs {stands} cost, or gain, in both, and "
-        f"{undecided} are undecided in both."
+        f"Of {in_both.sum()} rows (departures, other changes, measures, replica) that are in both "
+        f"runs {stands} cost in both or gain in both, by whatever size, and {undecided} are "
+        "undecided in both."
     ]
     for which in (CONTRADICTED, NEWLY, NO_LONGER, DIVERGES, CONVERGES):
-        rows = comparison[comparison["became"] == which].itertuples()
+        chosen = comparison[comparison["became"] == which]
         parts = [
-            f"{r.deviation} (then {_told(r.older, r.older_delta, r.older_reach)}; "
-            f"now {_told(r.newer, r.newer_delta, r.newer_reach)})"
-            for r in rows
+            f"{row['deviation']} (then {_told(row, 'older', comparison)}; "
+            f"now {_told(row, 'newer', comparison)})"
+            for _, row in chosen.iterrows()
         ]
         lines.append(f"{which}: {'; '.join(parts) or 'none'}")
     return "\n".join(lines)
 
 
-def _told(verdict: str, delta: float, reach: float) -> str:
-    return verdict if verdict == NO_LOSS else f"{verdict}, {change(delta, reach)}"
+def _told(row: pd.Series, run: str, comparison: pd.DataFrame) -> str:
+    """A verdict of one of the two runs, with its size."""
+    if row[run] == NO_LOSS:
+        return NO_LOSS
+    size = change(row[f"{run}_delta"], row[f"{run}_reach"])
+    seeds = f"{run}_seeds"
+    return f"{row[run]}, {size}{fewer(row[seeds], comparison[seeds].max())}"
 
 
 def of_replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
@@ -319,7 +354,7 @@ def _replica_lines(
 
 
 def _taken_apart(measured: pd.Series, training: pd.Series, total: pd.Series) -> str:
-    """Parts of a distance, what is left of it, and which part is larger, if that is sure."""
+    """Parts of a distance, what is left of it, and which has the larger effect, if that is sure."""
     text = (
         f"The measure alone, on the faithful network, changes PSNR by {_size(measured)}; the "
         f"training alone, the replica on I_comp, by {_size(training)}"
@@ -333,7 +368,7 @@ def _taken_apart(measured: pd.Series, training: pd.Series, total: pd.Series) -> 
     ):
         least = abs(larger["delta_psnr"]) - larger["reach_psnr"]
         if least > abs(other["delta_psnr"]) + other["reach_psnr"]:
-            text += f". The {name} is the larger part, whole intervals apart"
+            text += f". The {name} has the larger effect, whichever ends of the intervals are taken"
     return f"{text}."
 
 
@@ -347,7 +382,7 @@ def _beside(row: pd.Series) -> str:
     sides = {COSTS: "below", GAINS: "above"}
     if found not in sides:
         return "cannot be told from the faithful run"
-    return f"lies {sides[found]} the faithful run, with its whole interval"
+    return f"lies {sides[found]} the faithful run, as does its whole 95 % interval"
 
 
 def _disc_lines(case: pd.DataFrame) -> list[str]:
@@ -369,6 +404,30 @@ def _disc_lines(case: pd.DataFrame) -> list[str]:
             "pixels",
         )
     return [*lines, *_disc_apart(rows)]
+
+
+def where_it_landed(case: pd.DataFrame) -> str:
+    """Say where the replica lands on P-Conv's kind of test case, measured as P-Conv does.
+
+    Parameters
+    ----------
+    case : DataFrame
+        As `on_disc` makes it; the sentence is empty where it lacks the replica.
+    """
+    rows = case[case["seeds"] > 0].set_index(["network", "batch_norm", "measure"])
+    replica, own, as_learned = (
+        (_REPLICA, OF_BATCH, "I_out"),
+        (_OWN, OF_BATCH, "I_out"),
+        (_OWN, LEARNED, "I_comp"),
+    )
+    if not {replica, own, as_learned} <= set(rows.index):
+        return ""
+    replica, own, as_learned = (_mean(rows.loc[key]) for key in (replica, own, as_learned))
+    return (
+        f"On discs of {disc.SHARE:.2%} of a picture, like its test case, they land so measured at "
+        f"{replica}, the faithful runs at {own}, and at {as_learned} with batch norm as learned "
+        "and the known pixels put back"
+    )
 
 
 def _disc_apart(rows: pd.DataFrame) -> list[str]:
