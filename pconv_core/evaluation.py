@@ -390,20 +390,26 @@ def differences(
     first = wide[wide["model"] == of].set_index("number")
     parts = {UP_TO_HALF: first["ratio"] <= 0.5}
     parts.update({name: first["hole_ratio"] == name for name in first["hole_ratio"].unique()})
-    sources = first[SOURCE] if SOURCE in first else first.index.to_series()
+    sources = source_of(first)
     rng, rows = np.random.default_rng(seed), []
     for other in pictures["model"].unique():
         if other == of:
             continue
         for name, chosen in parts.items():
-            gap = (values[of] - values[other])[chosen]
-            sums, counts = gap.groupby(sources[chosen]).agg(["sum", "size"]).to_numpy().T
+            gap = (values[of] - values[other])[chosen].to_numpy()
+            codes, _ = pd.factorize(sources[chosen])
+            sums, counts = np.bincount(codes, gap), np.bincount(codes)
             drawn = rng.integers(len(sums), size=(resamples, len(sums)))
             means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
             ends = np.quantile(means, [0.025, 0.975])
             rows.append((f"{of} - {other}", name, len(gap), gap.mean(), *ends))
     columns = ["difference", "hole_ratio", "pictures", metric, "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def source_of(pictures: pd.DataFrame) -> pd.Series:
+    """Photograph that each picture of a table comes from; its own one where the table is silent."""
+    return pictures[SOURCE] if SOURCE in pictures else pictures.index.to_series()
 
 
 def towards_input(fill: Fill, crops: Iterator[tuple]) -> float:

@@ -68,8 +68,8 @@ def trainings_tables(tmp_path):
         shipped = [
             row
             for other, gap in others.items()
-            for name in ("0.01-0.5", *BINS)
-            for row in rows(f"shipped weights - {other}", gap + 4.0, hole_ratio=name)
+            for k, name in enumerate(("0.01-0.5", *BINS))
+            for row in rows(f"shipped weights - {other}", gap + 4.0 - k / 4, hole_ratio=name)
         ]
         write("shipped_differences", shipped)
         stages = []

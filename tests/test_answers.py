@@ -33,7 +33,7 @@ def test_the_winner_is_told_by_its_intervals(trainings_tables):
     bins = {("Conv U-Net 128", "0.1-0.2"): 0.1}
     text = answers._winner(Found(trainings_tables(bins=bins)))
     assert "less Conv U-Net 128 +0.50 dB (+0.25 to +0.75), better in 0.01-0.1 and 0.2-0.3" in text
-    assert "told apart in 0.1-0.2 (SSIM +0.050 (+0.025 to +0.075): better); less trad" in text
+    assert "told apart in 0.1-0.2, SSIM +0.050 (+0.025 to +0.075): better; less trad" in text
     assert "less biharmonic -3.00 dB (-3.25 to -2.75), worse in every bin" in text
 
 
@@ -50,12 +50,13 @@ def test_the_dearest_departures_are_those_that_cost_for_sure():
         "d3 -2.00 ± 0.20 dB (VGG-16 x)"
     )
     assert answers._dearest(departures([0.1, 3.0, 2.0])) == (
-        "0 of 3 cost PSNR by their 95 % intervals; 2 gain, the most: d1 +3.00 ± 0.20 dB (VGG-16 x)"
+        "0 of 3 cost PSNR by their 95 % intervals; gaining: 2, the most: d1 +3.00 ± 0.20 dB "
+        "(VGG-16 x)"
     )
     lost = departures([0.1, None])
     lost.loc[2, "seeds"] = 0
     assert answers._dearest(lost) == (
-        "0 of 2 cost PSNR by their 95 % intervals; 1 had no finite loss (VGG-16 x)"
+        "0 of 2 cost PSNR by their 95 % intervals; without a finite loss: 1 (VGG-16 x)"
     )
     assert "d0 -1.00 ± 0.20 dB, a finite loss at 2 of 3" in answers._dearest(departures([-1.0], 2))
 

@@ -307,6 +307,15 @@ def test_pictures_of_one_photograph_are_drawn_together():
     assert high - low == pytest.approx((once[2] - once[1]) / 2, rel=0.15)
 
 
+def test_photographs_count_by_their_pictures():
+    gap, frame = [0.0, 4.0, 4.0, 4.0], {"hole_ratio": "0.1-0.2", "ratio": 0.15}
+    ours = pd.DataFrame({"model": "a", "psnr": gap, "photograph": [7, 2, 2, 2], **frame})
+    both = pd.concat([ours, ours.assign(model="b", psnr=0.0)])
+    row = evaluation.differences(both, "a", seed=1).iloc[0]
+    # Drawn are both, one alone or the other: 3, 0 or 4, a mean of means would be 2.
+    assert (row["pictures"], row["psnr"], row["low"], row["high"]) == (4, 3, 0, 4)
+
+
 def test_bootstrap_interval_is_that_of_the_mean():
     gap = np.random.default_rng(3).normal(0.5, 2, 400)
     frame = {"hole_ratio": "0.1-0.2", "ratio": 0.15}

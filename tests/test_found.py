@@ -64,6 +64,20 @@ def test_the_line_against_another_method(trainings_tables):
     )
 
 
+def test_the_line_of_the_shipped_weights(trainings_tables):
+    """Made with a quarter of a dB less in each bin."""
+    told = tell.shipped_measured(Found(trainings_tables()), "biharmonic")
+    assert told.startswith("+1.00 dB (+0.75 to +1.25), better in 0.01-0.2, not told apart in 0.2")
+    assert "; SSIM +0.100 (+0.075 to +0.125), better in 0.01-0.2, not" in told
+
+
+def test_the_line_after_a_stage(trainings_tables):
+    found = Found(trainings_tables())
+    told = tell.after_line(found, found.unet, "finetune")
+    assert told.startswith("after fine-tuning, partial U-Net 128 less traditional U-Net 128: +1.50")
+    assert tell.after_lines(found, found.unet).splitlines()[2] == told
+
+
 def test_a_stage_is_told_of_each_network(trainings_tables):
     found = Found(trainings_tables(stage2=-0.5, finetune=0.1))
     lines = tell.stage_lines(found, "stage2").split("\n")

@@ -204,7 +204,7 @@ def test_tables_need_neither_weights_nor_photographs(results, tmp_path, capsys):
     assert "holds no measured network" in capsys.readouterr().err
 
 
-def test_the_shipped_weights_have_intervals_over_pictures(profile, results):
+def test_the_shipped_weights_have_intervals_over_photographs(profile, results):
     """They were trained once: random seeds of other networks are none of theirs."""
     measured = photographs.Measured(results / "tiny", profile)
     table = photographs.of_shipped(measured)
@@ -218,6 +218,12 @@ def test_the_shipped_weights_have_intervals_over_pictures(profile, results):
     row = row.set_index("difference").loc["shipped weights - Telea"]
     assert row["mean"] == pytest.approx((rows["shipped weights"] - rows["Telea"]).mean())
     assert row["low"] < row["mean"] < row["high"]
+    crops = measured.methods().drop(columns="photograph")
+    alone = evaluation.differences(crops, "shipped weights", profile.seed, "lite0")
+    alone = alone[alone["hole_ratio"] == "0.01-0.5"].set_index("difference")
+    alone = alone.loc["shipped weights - Telea"]
+    assert alone["lite0"] == pytest.approx(row["mean"])
+    assert alone["low"] != pytest.approx(row["low"])
 
 
 def test_without_the_partial_network_there_is_nothing_to_compare(profile, results, tmp_path):

@@ -154,8 +154,7 @@ def test_it_is_said_what_became_of_the_earlier_run(comparison):
     text = verdicts.of_fates(comparison.reset_index())
     first, contradicted, newly, no_longer, diverges, converges = text.splitlines()
     assert first == (
-        "Of 5 rows (departures, other changes, measures, replica) that are in both runs 1 cost in "
-        "both or gain in both, by whatever size, and 0 are undecided in both."
+        "cost in both runs, or gain in both (1); undecided in both (0); no finite loss in both (0)"
     )
     assert contradicted == (
         "contradicted: b (then costs, -1.00 ± 0.25 dB; now gains, +1.00 ± 0.25 dB)"
@@ -178,6 +177,8 @@ def test_a_faithful_run_without_a_finite_loss():
     runs.loc[(runs["deviation"] == "a") & (runs["seed"] == 2), "psnr"] = 19.0
     table = deviation_runs.by_deviation(runs)
     assert table["seeds"].tolist() == [2, 2]  # of the pairs
+    assert table["psnr"].tolist() == pytest.approx([21, 20])
+    assert table["delta_psnr"].tolist() == pytest.approx([0, -1])
     runs.loc[runs["deviation"] == FAITHFUL.name, "psnr"] = NAN
     with pytest.raises(ValueError, match="faithful has no finite loss at any random seed"):
         deviation_runs.by_deviation(runs)
@@ -186,10 +187,13 @@ def test_a_faithful_run_without_a_finite_loss():
 @pytest.mark.parametrize(
     ("peaks", "told"),
     [
-        ([1.0, 1.1, 0.9], "a, patterns that repeat: more (3 random seeds)"),
-        ([-1.0, -1.1, -0.9], "a, patterns that repeat: fewer (3 random seeds)"),
-        ([1.0, -1.1, 0.0], "a, patterns that repeat: not told from chance (3 random seeds)"),
-        ([1.0, 1.001, NAN], "a, patterns that repeat: more (2 of 3 random seeds)"),
+        ([1.0, 1.1, 0.9], "a: patterns that repeat stand out more"),
+        ([-1.0, -1.1, -0.9], "a: patterns that repeat stand out less"),
+        ([1.0, -1.1, 0.1], "a: patterns that repeat cannot be told from the faithful run's"),
+        (
+            [1.0, 1.001, NAN],
+            "a: patterns that repeat stand out more, a finite loss at 2 of 3 random seeds",
+        ),
         ([NAN] * 3, "a: no finite loss at any random seed"),
     ],
 )
@@ -199,6 +203,25 @@ def test_patterns_that_repeat(peaks, told):
     lines = verdicts.of_patterns(deviation_runs.by_deviation(runs), "a").splitlines()
     assert lines[-1] == told
     assert len(lines) == (1 if "any" in told else 5)
+    if peaks == [1.0, 1.1, 0.9]:
+        assert lines[:3] == [
+            f"peak: +1.000 ± {REACH:.3f} dB",
+            "excess: +0.000 ± 0.000 dB",
+            "psnr: -1.000 ± 0.000 dB",
+        ]
+
+
+def test_patterns_of_one_random_seed_have_no_interval():
+    runs = runs_of({"a": -1.0}).assign(excess=0.0, peak=[5.0, 5.0, 5.0, 6.0, 6.0, 6.0])
+    text = verdicts.of_patterns(deviation_runs.by_deviation(runs[runs["seed"] == 1]), "a")
+    assert text.startswith("peak: +1.000 (no interval) dB")
+    assert text.endswith("cannot be told from the faithful run's")
+
+
+def test_what_is_measured_alike_differs_in_training_alone():
+    table = deviation_runs.by_deviation(replica_runs())
+    left_out = set(table["deviation"]) - set(verdicts.measured_alike(table)["deviation"])
+    assert left_out == {MEASURED, REPLICA.name}
 
 
 def test_nothing_changed():
@@ -208,8 +231,7 @@ def test_nothing_changed():
     assert comparison["became"].tolist() == ["stands", "undecided"]
     lines = verdicts.of_fates(comparison).splitlines()
     assert lines == [
-        "Of 2 rows (departures, other changes, measures, replica) that are in both runs 1 cost in "
-        "both or gain in both, by whatever size, and 1 are undecided in both.",
+        "cost in both runs, or gain in both (1); undecided in both (1); no finite loss in both (0)",
         "contradicted: none",
         "newly told: none",
         "no longer told: none",
@@ -233,13 +255,13 @@ def test_departures_are_listed_by_what_they_cost():
         )
     )
     assert text.splitlines()[:6] == [
-        "Of 4 departures of P-Conv's training, each alone",
+        "Departures of P-Conv's training, each alone (4)",
         "- cost PSNR (2): composite swapped: -2.00 ± 0.25 dB; sigmoid output: -1.00 ± 0.25 dB",
         "- gain (0): none",
         "- cannot be told from chance (1): total variation everywhere: +0.00 ± 1.27 dB, a finite "
         "loss at 2 of 3 random seeds",
         "- had no finite loss in any random seed (1): learning rate 0.02",
-        "Of 1 other changes, each alone",
+        "Other changes, each alone (1)",
     ]
     assert "- gain (1): random features: +1.00 ± 0.25 dB" in text
     assert "9.00" not in text
@@ -381,6 +403,16 @@ def test_intervals_on_the_disc_are_scipys(values):
     ):
         low, high = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
         assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-6, abs=1e-6)
+
+
+def test_the_disc_where_the_faithful_run_had_no_finite_loss():
+    runs = with_disc(replica_runs(), NUMBERS)
+    lost = (runs["deviation"] == FAITHFUL.name) & (runs["seed"] == 3)
+    runs.loc[lost, ["psnr", *disc.MEASURES]] = NAN
+    case = verdicts.on_disc(runs)
+    assert (case["seeds"] == 2).all()
+    row = case.set_index(["network", "batch_norm", "measure"]).loc["replica", "of the batch"]
+    assert row.loc["I_out", "psnr"] == pytest.approx(21 + (SHIFTS[0] + SHIFTS[1]) / 2)
 
 
 def test_what_the_runs_lack_of_the_disc_is_left_out():

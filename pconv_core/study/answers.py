@@ -39,8 +39,8 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         ),
         "02_pretrain_stage1": (
             "What is learned with little style loss?",
-            f"{tell.after_line(found, found.unet, 'stage1')} (photographs); "
-            f"in the demo {first[ours]:.2f} and {first[unet]:.2f} dB"
+            f"{tell.after_line(found, found.unet, 'stage1')} (photographs); demo: partial "
+            f"{first[ours]:.2f} dB, traditional {first[unet]:.2f} dB"
             f"{_lite0(stage1, [ours, unet])}",
         ),
         "03_pretrain_stage2": (
@@ -59,7 +59,7 @@ def answers(reference: Path) -> dict[str, tuple[str, str]]:
         "07_psnr_table": ("Which method wins, by how much, at which hole ratio?", _winner(found)),
         "08_deviations": (
             "Which of P-Conv's departures from the paper costs how much?",
-            _dearest(table("08_deviations")),
+            _dearest(verdicts.committed(reference)[0]),
         ),
         "09_inpaint_a_photo": (
             "What becomes of a whole photograph?",
@@ -120,22 +120,24 @@ def _winner(found: Found) -> str:
     for other in (found.conv, found.unet, best):
         where = tell.in_bins(found.by_bin(other))
         ssim = tell.told(found.against(other, "ssim"), "ssim")
-        parts.append(f"{other} {with_interval(found.against(other))}, {where} ({ssim})")
+        parts.append(f"{other} {with_interval(found.against(other))}, {where}, {ssim}")
     return f"the partial U-Net on photographs less {'; less '.join(parts)}"
 
 
 def _dearest(deviations: pd.DataFrame) -> str:
-    """Of P-Conv's departures those that cost or gain something for sure, the largest named."""
+    """How many of P-Conv's departures cost, gain, or diverge; the dearest two, the largest gain."""
     table = verdicts.judged(deviations[deviations["whose"] == "P-Conv"]).sort_values("delta_psnr")
     sure = table[table["verdict"] == verdicts.COSTS]
     most = deviations["seeds"].iloc[0]
     parts = [f"{row.deviation} {verdicts.sized(row, most)}" for row in sure.head(2).itertuples()]
     dearest = f", the dearest: {'; '.join(parts)}" if parts else ""
     gains = table[table["verdict"] == verdicts.GAINS]
-    most_gained = [f"{row.deviation} {verdicts.sized(row, most)}" for row in gains.itertuples()]
-    gained = f"; {len(gains)} gain, the most: {most_gained[-1]}" if len(gains) else ""
+    gained = "".join(
+        f"; gaining: {len(gains)}, the most: {row.deviation} {verdicts.sized(row, most)}"
+        for row in gains.tail(1).itertuples()
+    )
     lost = (table["verdict"] == verdicts.NO_LOSS).sum()
-    diverged = f"; {lost} had no finite loss" if lost else ""
+    diverged = f"; without a finite loss: {lost}" if lost else ""
     return (
         f"{len(sure)} of {len(table)} cost PSNR by their 95 % intervals{dearest}{gained}{diverged} "
         f"({table['features'].iloc[0]})"

@@ -180,14 +180,15 @@ def _power(pictures: Tensor, masks: Tensor) -> np.ndarray:
 def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
     """Means of `runs` over the seeds, and differences to the faithful run of the same seed.
 
+    Seeds at which the faithful run could not be measured are left out.
+
     Returns
     -------
     DataFrame
-        A row a deviation: whose it is, seeds (at which both it and the faithful run could be
-        measured), the mean of each of `MEASURES` that the rows have, and for each the mean
-        difference (delta_...), the half width of its 95 % interval by Student's t (reach_...) and
-        its standard deviation (spread_...), which are empty with one seed; features and samples,
-        where the rows say so.
+        A row a deviation: whose it is, seeds (at which it could be measured, too), the mean of each
+        of `MEASURES` that the rows have, and for each the mean difference (delta_...), the half
+        width of its 95 % interval by Student's t (reach_...) and its standard deviation
+        (spread_...), which are empty with one seed; features and samples, where the rows say so.
 
     Raises
     ------
@@ -203,7 +204,8 @@ def by_deviation(rows: pd.DataFrame) -> pd.DataFrame:
             f"{names[0]} has no finite loss at any random seed, so there is nothing to compare "
             "with; a lower learning rate may help"
         )
-    counts = wide["psnr"][names][faithful].count().to_numpy()
+    wide = wide[faithful]
+    counts = wide["psnr"][names].count().to_numpy()
     whose = {d.name: d.whose for d in DEVIATIONS}
     columns = {"deviation": names, "whose": [whose.get(n, "") for n in names], "seeds": counts}
     table = pd.DataFrame(columns)

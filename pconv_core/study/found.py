@@ -22,6 +22,7 @@ LOWER_IS_BETTER = ("l1", "lite0", "l1_hole")
 UNITS = {"psnr": " dB", "psnr_hole": " dB", "l1": " %", "l1_hole": " %"}
 TOLD = ("psnr", "ssim", "lite0")  # measures that sentences tell
 NAMES = {"psnr": "PSNR", "ssim": "SSIM", "l1": "L1", "lite0": "Lite0 distance"}
+STAGE_NAMES = dict(zip(STAGES, ("stage 1", "stage 2", "fine-tuning"), strict=True))
 NAMES |= {f"{name}_hole": f"{NAMES[name]} in the hole" for name in ("psnr", "ssim", "l1")}
 
 
@@ -217,7 +218,7 @@ def after_lines(found: Found, other: str) -> str:
 def after_line(found: Found, other: str, stage: str) -> str:
     """Say what the partial U-Net is against another network after a stage."""
     parts = [told(found.after(stage, other, measure), measure) for measure in TOLD]
-    return f"after {stage}, {found.ours} less {other}: {'; '.join(parts)}"
+    return f"after {STAGE_NAMES[stage]}, {found.ours} less {other}: {'; '.join(parts)}"
 
 
 def size_lines(found: Found) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from pconv_core.evaluation import SOURCE
+from pconv_core.evaluation import SOURCE, source_of
 from pconv_core.study.profile import load_profile, overrides_of
 from pconv_core.training import Preempted
 
@@ -51,8 +51,7 @@ def effect(pictures: pd.DataFrame, base: str, other: str) -> pd.DataFrame:
     by_picture = difference.groupby("picture").mean()
     seeds, count = len(by_seed), len(by_picture)
     once = pictures.drop_duplicates("picture").set_index("picture")
-    sources = once[SOURCE] if SOURCE in once else once.index.to_series()
-    of_pictures, independent = variance_of_mean(by_picture, sources)
+    of_pictures, independent = variance_of_mean(by_picture, source_of(once))
     half = half_width(by_seed.var() / seeds, seeds, of_pictures, independent)
     table = pd.DataFrame({name: arm.mean() for name, arm in arms.items()})
     mean = by_seed.mean()

@@ -26,10 +26,7 @@ def sentences(reference: Path) -> list[str]:
     FileNotFoundError
         If a table is missing.
     """
-    deviations, case = (
-        pd.read_csv(reference / "demo" / "tables" / f"08_{name}.csv")
-        for name in ("deviations", "disc")
-    )
+    deviations, case = verdicts.committed(reference)
     found = Found(reference)
     bins, differences = (
         pd.read_csv(reference / "shipped" / "tables" / f"{name}.csv")
@@ -50,7 +47,7 @@ def sentences(reference: Path) -> list[str]:
 def answer(reference: Path) -> str:
     """Answer the study's two questions in a few sentences, from the tables `sentences` reads."""
     found = Found(reference)
-    deviations = pd.read_csv(reference / "demo" / "tables" / "08_deviations.csv")
+    deviations, _ = verdicts.committed(reference)
     return " ".join(
         [_worth(found), _beside_unet(found), _beside_classical(found), _why(deviations)]
     )
@@ -81,12 +78,12 @@ def _distance(row: pd.Series) -> str:
 
 def _beside_unet(found: Found) -> str:
     reported = published_by_pconv("PConv") - published_by_pconv("U-Net")
-    parts = [tell.told(found.against(found.unet, measure), measure) for measure in tell.TOLD]
+    psnr, ssim, lite0 = (found.against(found.unet, measure) for measure in tell.TOLD)
     before = tell.told(found.after(STAGES[1], found.unet))
     return (
-        f"Against a traditional U-Net the partial one has {'; '.join(parts)}. Before fine-tuning "
-        f"it has {before}. P-Conv reported {reported:+.2f} dB, of a picture of which 99 % was "
-        "never missing."
+        f"Against a traditional U-Net the partial one has {tell.told(psnr)}; "
+        f"{tell.told(ssim, 'ssim')}; {_distance(lite0)}. After pre-training alone it has {before}. "
+        f"P-Conv reported {reported:+.2f} dB, of a picture of which 99 % was never missing."
     )
 
 
@@ -118,7 +115,8 @@ def _why(deviations: pd.DataFrame) -> str:
     return (
         "Why P-Conv fell short: on crops with hole ratios up to 0.5, measuring as it does (raw "
         "output, statistics of the batch) changes the PSNR of a faithful network by "
-        f"{_with_chance(verdicts.measure_row(deviations), most)}; {trained} ({_ground(features)})."
+        f"{_with_chance(verdicts.measure_row(deviations), most)}; {trained} (features of a "
+        f"{features})."
     )
 
 
@@ -126,12 +124,6 @@ def _with_chance(row: pd.Series, most: int) -> str:
     """A difference to the faithful run, and whether it may be chance."""
     chance = " (not told from chance)" if verdicts.of_row(row) == verdicts.UNDECIDED else ""
     return f"{verdicts.sized(row, most)}{chance}"
-
-
-def _ground(features: str) -> str:
-    """On what the departures were trained; random features mean the older run."""
-    older = ", an older run on the demo's photographs and deeper masks"
-    return f"features of a {features}{older if features.startswith('random') else ''}"
 
 
 def _mask(found: Found) -> str:
@@ -239,10 +231,10 @@ def _explanation(table: pd.DataFrame) -> str:
     own = verdicts.judged(table[table["whose"] == "P-Conv"]).sort_values("delta_psnr")
     most, parts = table["seeds"].iloc[0], []
     for verdict, words in (
-        (verdicts.COSTS, "cost PSNR"),
-        (verdicts.GAINS, "gain"),
-        (verdicts.UNDECIDED, "cannot be told from chance"),
-        (verdicts.NO_LOSS, "had no finite loss"),
+        (verdicts.COSTS, "Costing PSNR"),
+        (verdicts.GAINS, "Gaining"),
+        (verdicts.UNDECIDED, "Not told from chance"),
+        (verdicts.NO_LOSS, "Without a finite loss"),
     ):
         rows = [row for row in own.itertuples() if row.verdict == verdict]
         told = verdict in (verdicts.COSTS, verdicts.GAINS)
@@ -252,10 +244,10 @@ def _explanation(table: pd.DataFrame) -> str:
             else [f'"{r.deviation}"{_of_fewer(r, most)}' for r in rows]
         )
         if rows:
-            parts.append(f"{len(rows)} {words}: {'; '.join(named)}.")
+            parts.append(f"{words} ({len(rows)}): {'; '.join(named)}.")
     return (
-        f"Of P-Conv's {len(own)} departures in training, each switched on alone at 64 pixels with "
-        f"{most} random seeds ({_ground(own['features'].iloc[0])}), {' '.join(parts)}"
+        f"P-Conv's {len(own)} departures in training, each switched on alone at 64 pixels with "
+        f"{most} random seeds (features of a {own['features'].iloc[0]}). {' '.join(parts)}"
     )
 
 
@@ -275,6 +267,6 @@ def _replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
         f"All of them together land at {on_comp.psnr:.2f} dB, the faithful runs at "
         f"{faithful['psnr']:.2f} dB: {_with_chance(on_comp, most)}. Measured as P-Conv does, they "
         f"land at {as_it_does.psnr:.2f} dB. That measure alone changes the faithful run by "
-        f"{_with_chance(verdicts.measure_row(table), most)}. {f'{landed}; ' if landed else ''}"
+        f"{_with_chance(verdicts.measure_row(table), most)}. {f'{landed} ' if landed else ''}"
         f"{theirs}."
     )

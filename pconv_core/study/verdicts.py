@@ -4,6 +4,7 @@ A departure costs, or gains, only where its whole interval lies on one side of 0
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ _READINGS = (
     ("on I_out with statistics of the batch", OF_BATCH, "I_out"),
     ("in the disc itself", LEARNED, "in the disc"),
 )
-_GROUPS = {"P-Conv": "departures of P-Conv's training", "other": "other changes"}
+_GROUPS = {"P-Conv": "Departures of P-Conv's training", "other": "Other changes"}
 
 
 def verdict(delta: float, reach: float, seeds: int) -> str:
@@ -46,7 +47,7 @@ def verdict(delta: float, reach: float, seeds: int) -> str:
         Mean difference to the faithful run in dB, and half the width of its interval, which is NaN
         with too few random seeds.
     seeds : int
-        Random seeds of which something could be measured.
+        Random seeds at which it and the faithful run could be measured.
 
     Returns
     -------
@@ -56,6 +57,12 @@ def verdict(delta: float, reach: float, seeds: int) -> str:
     if seeds == 0:
         return NO_LOSS
     return COSTS if delta + reach < 0 else GAINS if delta - reach > 0 else UNDECIDED
+
+
+def committed(reference: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the committed run below results/reference: `deviation_runs.by_deviation`, `on_disc`."""
+    runs = pd.read_csv(reference / "deviations" / "tables" / "runs.csv")
+    return deviation_runs.by_deviation(runs), on_disc(runs)
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:
@@ -73,6 +80,12 @@ def replica_rows(table: pd.DataFrame) -> tuple:
     """The replica in `deviation_runs.by_deviation`: on I_comp, and measured as P-Conv does."""
     on_comp, as_it_does = (row for _, row in table[table["whose"] == "all"].iterrows())
     return on_comp, as_it_does
+
+
+def measured_alike(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of such a table that differ in training alone: all is measured on I_comp."""
+    otherwise = [d.name for d in DEVIATIONS if d.on_out]
+    return table[~table["deviation"].isin(otherwise)]
 
 
 def measure_row(table: pd.DataFrame) -> pd.Series:
@@ -149,12 +162,12 @@ def on_disc(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     by_name = {name: part.set_index("seed") for name, part in runs.groupby("deviation")}
     # Empty where the runs lack the measure.
-    faithful = by_name[FAITHFUL.name].reindex(columns=list(PLACES))
+    faithful = by_name[FAITHFUL.name].dropna(subset="psnr").reindex(columns=list(PLACES))
     for (network, norm), name in _fills().items():
         for measure, place in PLACES.items():
             if name not in by_name or measure not in runs or runs[measure].isna().all():
                 continue
-            psnr = by_name[name][measure]
+            psnr = by_name[name][measure].reindex(faithful.index)
             base = faithful["disc_comp" if measure == "disc_out" else measure]
             both = pd.DataFrame({"psnr": psnr, "delta": psnr - base})
             (mean, delta), (within, reach) = both.mean(), deviation_runs.reach(both)
@@ -205,7 +218,7 @@ def of_all(table: pd.DataFrame) -> str:
     for whose, title in _GROUPS.items():
         rows = table[table["whose"] == whose].sort_values("delta_psnr")
         if len(rows):
-            lines.append(f"Of {len(rows)} {title}, each alone")
+            lines.append(f"{title}, each alone ({len(rows)})")
             lines += _by_verdict(rows, most)
     return "\n".join(lines)
 
@@ -264,15 +277,20 @@ def of_patterns(table: pd.DataFrame, name: str) -> str:
     row, most = table.set_index("deviation").loc[name], int(table["seeds"].iloc[0])
     if row["seeds"] == 0:
         return f"{name}: {NO_LOSS} at any random seed"
-    lines = [
-        f"{measure}: {row[f'delta_{measure}']:+.3f} ± {row[f'reach_{measure}']:.3f}{unit}"
-        for measure, unit in (("peak", " dB"), ("excess", " dB"), ("psnr", " dB"), ("ssim", ""))
-    ]
+    lines = []
+    for measure, unit in (("peak", " dB"), ("excess", " dB"), ("psnr", " dB"), ("ssim", "")):
+        delta, reach = row[f"delta_{measure}"], row[f"reach_{measure}"]
+        within = "(no interval)" if np.isnan(reach) else f"± {reach:.3f}"
+        lines.append(f"{measure}: {delta:+.3f} {within}{unit}")
     # A higher peak is a pattern that stands out more.
     found = verdict(row["delta_peak"], row["reach_peak"], row["seeds"])
-    words = {GAINS: "more", COSTS: "fewer", UNDECIDED: "not told from chance"}[found]
-    of = f"{row['seeds']} of {_seeds(most)}" if row["seeds"] < most else _seeds(most)
-    return "\n".join([*lines, f"{name}, patterns that repeat: {words} ({of})"])
+    words = {
+        GAINS: "stand out more",
+        COSTS: "stand out less",
+        UNDECIDED: "cannot be told from the faithful run's",
+    }[found]
+    patterns = f"{name}: patterns that repeat {words}{fewer(row['seeds'], most)}"
+    return "\n".join([*lines, patterns])
 
 
 def of_fates(comparison: pd.DataFrame) -> str:
@@ -283,12 +301,10 @@ def of_fates(comparison: pd.DataFrame) -> str:
     comparison : DataFrame
         As `compare` makes it.
     """
-    in_both = ~comparison["became"].isin([NOT_OLDER, NOT_NEWER])
-    stands, undecided = ((comparison["became"] == which).sum() for which in (STANDS, UNDECIDED))
+    words = {STANDS: "cost in both runs, or gain in both", UNDECIDED: "undecided in both"}
+    words[NO_LOSS] = "no finite loss in both"
     lines = [
-        f"Of {in_both.sum()} rows (departures, other changes, measures, replica) that are in both "
-        f"runs {stands} cost in both or gain in both, by whatever size, and {undecided} are "
-        "undecided in both."
+        "; ".join(f"{said} ({(comparison['became'] == it).sum()})" for it, said in words.items())
     ]
     for which in (CONTRADICTED, NEWLY, NO_LONGER, DIVERGES, CONVERGES):
         chosen = comparison[comparison["became"] == which]
@@ -387,8 +403,7 @@ def _beside(row: pd.Series) -> str:
 
 def _disc_lines(case: pd.DataFrame) -> list[str]:
     """What there is of P-Conv's test case."""
-    rows = case[case["seeds"] > 0].set_index(["network", "batch_norm", "measure"])
-    lines = []
+    rows, lines = _by_fill(case), []
     for network, named in ((_OWN, "the faithful network"), (_REPLICA, "the replica")):
         parts = [
             f"{_mean(rows.loc[(network, *key)])} {words}"
@@ -414,7 +429,7 @@ def where_it_landed(case: pd.DataFrame) -> str:
     case : DataFrame
         As `on_disc` makes it; the sentence is empty where it lacks the replica.
     """
-    rows = case[case["seeds"] > 0].set_index(["network", "batch_norm", "measure"])
+    rows = _by_fill(case)
     replica, own, as_learned = (
         (_REPLICA, OF_BATCH, "I_out"),
         (_OWN, OF_BATCH, "I_out"),
@@ -424,10 +439,15 @@ def where_it_landed(case: pd.DataFrame) -> str:
         return ""
     replica, own, as_learned = (_mean(rows.loc[key]) for key in (replica, own, as_learned))
     return (
-        f"On discs of {disc.SHARE:.2%} of a picture, like its test case, they land so measured at "
-        f"{replica}, the faithful runs at {own}, and at {as_learned} with batch norm as learned "
-        "and the known pixels put back"
+        f"On discs of {disc.SHARE:.2%} of a picture, like its test case, P-Conv's measure gives "
+        f"the replica {replica} and the faithful runs {own}; with batch norm as learned and the "
+        f"known pixels put back these have {as_learned}."
     )
+
+
+def _by_fill(case: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `on_disc` of which something could be measured, by network, norm and measure."""
+    return case[case["seeds"] > 0].set_index(["network", "batch_norm", "measure"])
 
 
 def _disc_apart(rows: pd.DataFrame) -> list[str]:
