@@ -329,6 +329,13 @@ def test_either_part_may_be_the_larger(measured, on_comp, words):
     assert words in verdicts.of_replica(table, verdicts.on_disc(replica_runs()))
 
 
+def test_it_is_said_whether_the_replica_is_noisy():
+    runs = replica_runs()
+    runs["excess"] = runs["deviation"].map({FAITHFUL.name: -4.0, ON_COMP: 1.5, REPLICA.name: 3.0})
+    text = verdicts.of_replica(deviation_runs.by_deviation(runs), verdicts.on_disc(runs))
+    assert "+1.5 dB of the replica, +3.0 dB with statistics of the batch, -4.0 dB of the f" in text
+
+
 def test_parts_that_overlap_are_not_ranked():
     table = deviation_runs.by_deviation(replica_runs(-3.0, -3.2))
     assert "larger effect" not in verdicts.of_replica(table, verdicts.on_disc(replica_runs()))

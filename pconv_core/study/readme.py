@@ -38,7 +38,7 @@ def blocks(reference: Path) -> dict[str, str]:
     """
     sentences = summary.sentences(reference)
     return {
-        "answer": _filled(f"**{summary.answer(reference)}**"),
+        "answer": "\n".join(_item(part) for part in summary.answer(reference)),
         "chapters": _chapters(reference),
         "summary": "\n".join(_item(sentence) for sentence in sentences),
         "demo": _demo(reference / "demo" / "tables"),

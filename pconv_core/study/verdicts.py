@@ -88,9 +88,10 @@ def measured_alike(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["deviation"].isin(otherwise)]
 
 
-def measure_row(table: pd.DataFrame) -> pd.Series:
-    """The faithful network measured as P-Conv does, in the same table."""
-    return table[table["whose"] == "measure"].iloc[-1]
+def measure_rows(table: pd.DataFrame) -> tuple:
+    """The faithful network in the same table: measured on I_out, and just as P-Conv does."""
+    rows = table[table["whose"] == "measure"]
+    return rows.iloc[0], rows.iloc[-1]
 
 
 def fate(older: str, newer: str) -> str:
@@ -338,7 +339,7 @@ def of_replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
     """
     rows = judged(table)
     theirs = f"P-Conv published {published_by_pconv('PConv'):.2f} dB, of one other photograph."
-    (on_comp, as_it_does), measured = replica_rows(rows), measure_row(rows)
+    (on_comp, as_it_does), (_, measured) = replica_rows(rows), measure_rows(rows)
     if on_comp["verdict"] == NO_LOSS:
         lines = [
             "The replica, all of P-Conv's departures at once, had no finite loss in any random "
@@ -348,6 +349,8 @@ def of_replica(table: pd.DataFrame, case: pd.DataFrame) -> str:
         ]
     else:
         lines = _replica_lines(rows.iloc[0], measured, on_comp, as_it_does)
+        if "excess" in rows:
+            lines.append(_noise(rows.iloc[0], on_comp, as_it_does))
         most = rows["seeds"].iloc[0]
         if on_comp["seeds"] < most:
             lines.append(
@@ -367,6 +370,15 @@ def _replica_lines(
         _taken_apart(measured, on_comp, as_it_does),
         f"On I_comp the replica {_beside(on_comp)}.",
     ]
+
+
+def _noise(faithful: pd.Series, on_comp: pd.Series, as_it_does: pd.Series) -> str:
+    """Say whether the replica's holes are noisy or blurred."""
+    return (
+        "Energy of fine detail in the holes over the ground truth's (below 0 is blur, above 0 "
+        f"noise): {on_comp['excess']:+.1f} dB of the replica, {as_it_does['excess']:+.1f} dB with "
+        f"statistics of the batch, {faithful['excess']:+.1f} dB of the faithful run."
+    )
 
 
 def _taken_apart(measured: pd.Series, training: pd.Series, total: pd.Series) -> str:
