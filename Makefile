@@ -20,7 +20,7 @@ SETTINGS = --profile $(PROFILE) $(if $(filter-out $(PROFILE),$(NAME)),--set name
             $(if $(RECIPE),--set recipe=$(RECIPE)) $(foreach setting,$(SET),--set $(setting))
 NAMES   := $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb)))
 ifneq ($(PROFILE),demo)
-# It is about the demo's scale.
+# It reads committed runs, and trains and judges at the demo's scale.
 NAMES   := $(filter-out 08_deviations,$(NAMES))
 endif
 SCRATCH := $(CURDIR)/.scratch/nbval

@@ -438,7 +438,7 @@ def test_the_replica_on_the_disc():
     runs["disc_comp"] -= 95
     text = verdicts.of_replica(deviation_runs.by_deviation(runs), verdicts.on_disc(runs))
     *_, title, own, replica, apart, told, last = text.splitlines()
-    assert title == "On P-Conv's own test case, a disc of 0.84% of a picture of 256 pixels"
+    assert title == "On discs like P-Conv's test case, 0.84% of pictures of 256 pixels"
     assert own == (
         "- the faithful network: 35.00 ± 0.00 dB on I_comp, 30.00 ± 0.00 dB on I_out, "
         "24.00 ± 0.25 dB on I_out with statistics of the batch, 230.00 ± 0.00 dB in the disc itself"

@@ -1,4 +1,4 @@
-"""P-Conv's departures from the paper, one by one: each a small subclass, or another number.
+"""P-Conv's departures from the paper, and other changes: each a small subclass, or another number.
 
 None of them is an option of the core: a `Deviation` only names what takes the place of the faithful
 network, loss, schedule or measure.
@@ -176,7 +176,7 @@ class Deviation:
 
     name: str  # as tables and figures call it
     # "P-Conv": a departure of its training; "all": all of those; "measure": of how it measures;
-    # "other": one that others make, or that P-Conv avoids.
+    # "other": a change that P-Conv does not make.
     whose: str
     network: type[PConvUNet] = PConvUNet
     loss: type[InpaintingLoss] = InpaintingLoss

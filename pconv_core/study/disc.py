@@ -1,7 +1,7 @@
 """P-Conv's own test case, on other photographs: a disc of 0.84 % of the picture.
 
-P-Conv's PSNR is that of one photograph with one disc over a face, measured on I_out.  So 99 % of it
-is about pixels that were never missing.  Here are four measures of such a case, apart.
+P-Conv's PSNR is that of one photograph with one disc over a face, measured on I_out.  So 99 % of
+the pixels that it rates were never missing.  Here are four measures of such a case, apart.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ SHARE = 0.0084  # of the picture, that is the disc
 # None of the study's networks was trained on them.
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png")
 PLACES = 6  # of the disc in each photograph
-# PSNR in dB: of I_out, P-Conv's measure; of I_comp; over the hole; of I_out over the known pixels.
+# PSNR in dB: of I_out, which P-Conv measures; of I_comp; over the hole; of I_out over known pixels.
 MEASURES = ("disc_out", "disc_comp", "disc_hole", "disc_known")
 
 
@@ -65,7 +65,7 @@ def table(fills: Mapping[str, evaluation.Fill], seed: int = 0) -> pd.DataFrame:
 
 
 def finding(table: pd.DataFrame, ours: str, other: str) -> str:
-    """Say what P-Conv's measure and the others make of two networks, in a few lines.
+    """Say what the raw output and the other measures make of two networks, in a few lines.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def finding(table: pd.DataFrame, ours: str, other: str) -> str:
         )
     lead = rows.loc[ours, list(MEASURES)] - rows.loc[other, list(MEASURES)]
     lines += [
-        f"So {ours} is {lead['disc_out']:+.2f} dB from {other} as P-Conv measures, and "
+        f"So {ours} is {lead['disc_out']:+.2f} dB from {other} on I_out, and "
         f"{lead['disc_hole']:+.2f} dB in the hole.",
         f"{best}, the best that learns nothing: {rows.loc[best, 'disc_comp']:.2f} dB, in the hole "
         f"{rows.loc[best, 'disc_hole']:.2f} dB.",

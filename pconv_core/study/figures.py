@@ -375,7 +375,7 @@ def disc(table: pd.DataFrame, styles: dict[str, str], theirs: pd.Series) -> Figu
         P-Conv's figures of I_out in dB, by the names of its networks.
     """
     panels = {
-        "disc_out": "$I_{out}$, as P-Conv",
+        "disc_out": "$I_{out}$",
         "disc_comp": "$I_{comp}$, known pixels put back",
         "disc_hole": "in the hole alone",
     }

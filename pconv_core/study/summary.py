@@ -91,7 +91,7 @@ def _beside_unet(found: Found) -> str:
         "**Beside a traditional U-Net** (3x3 kernels, max pooling, no mask) it has "
         f"{tell.told(psnr)}; {tell.told(ssim, 'ssim')}; {_distance(lite0)}. Before fine-tuning it "
         f"has {before}. P-Conv reported {reported:+.2f} dB, of the raw output on a picture of "
-        "which 99 % was known; measured on such pictures in that way ours has "
+        "which 99 % was known; of the raw output on such pictures ours has "
         f"{_disc_lead(found)['disc_out']:+.2f} dB."
     )
 
@@ -112,7 +112,7 @@ def _beside_classical(found: Found) -> str:
         tell.UNTOLD: "cannot be told from",
     }[tell.side(row)]
     return (
-        f"**Beside methods that learn nothing** it {where} the best of them, {best}, after "
+        f"**Beside methods that learn nothing** it {where} the best classical one, {best}, after "
         f"{overall.loc[found.ours, 'samples']:,} samples: {with_interval(row)}. The weights that "
         "come with the project, which are no network of partial convolutions, have "
         f"{with_interval(found.shipped_against(best))} beside {best}: "

@@ -427,8 +427,7 @@ def _disc_lines(case: pd.DataFrame) -> list[str]:
     if lines:
         lines.insert(
             0,
-            f"On P-Conv's own test case, a disc of {disc.SHARE:.2%} of a picture of {disc.SIZE} "
-            "pixels",
+            f"On discs like P-Conv's test case, {disc.SHARE:.2%} of pictures of {disc.SIZE} pixels",
         )
     return [*lines, *_disc_apart(rows)]
 
