@@ -59,7 +59,7 @@ def test_the_finding_tells_copying_from_filling():
     found = disc.finding(table.assign(features="none"), "fills", "copies")
     assert "99.16% of such a picture is known" in found
     out = table.set_index("model")["disc_out"]
-    lead = f"{out['fills'] - out['copies']:+.2f} dB from copies on I_out, and"
+    lead = f"{out['fills'] - out['copies']:+.2f} dB from copies on I_out"
     assert f"fills is {lead}, and +6.02 dB in the hole" in found
     assert out["fills"] < out["copies"] - 5
     assert "Telea, the best that learns nothing" in found
