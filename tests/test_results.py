@@ -12,7 +12,7 @@ from scipy import stats
 
 from pconv_core.evaluation import BASELINES
 from pconv_core.masks import BINS
-from pconv_core.study import STAGES, load_profile, mask_shapes, readme, style_effect
+from pconv_core.study import STAGES, load_profile, mask_shapes, photographs, readme, style_effect
 from pconv_core.study.found import Found
 from pconv_core.study.tables import published
 
@@ -114,6 +114,17 @@ def test_means_on_photographs_are_those_of_the_crops(crops, network, name):
         assert table.loc[name, measure] == pytest.approx(np.mean(means), abs=1e-3)
         if measure == "psnr":
             assert table.loc[name, "spread_psnr"] == pytest.approx(np.std(means, ddof=1), abs=1e-3)
+
+
+def test_the_tables_on_photographs_are_those_that_make_tables_writes(tmp_path):
+    committed = REFERENCE / "trainings"
+    profile = load_profile("photographs", {"name": photographs.NAME})
+    photographs.write(photographs.Measured(committed, profile), tmp_path)
+    names = {path.name for path in (committed / "tables").glob("*.csv")}
+    assert names == {path.name for path in (tmp_path / "tables").glob("*.csv")}
+    for name in names:
+        made, kept = (pd.read_csv(folder / "tables" / name) for folder in (tmp_path, committed))
+        pd.testing.assert_frame_equal(made, kept, rtol=0, atol=2e-6, obj=name)
 
 
 @pytest.mark.parametrize("measure", ["psnr", "ssim", "lite0"])

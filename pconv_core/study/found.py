@@ -22,8 +22,8 @@ LOWER_IS_BETTER = ("l1", "lite0", "l1_hole")
 UNITS = {"psnr": " dB", "psnr_hole": " dB", "l1": " %", "l1_hole": " %"}
 TOLD = ("psnr", "ssim", "lite0")  # measures that sentences tell
 NAMES = {"psnr": "PSNR", "ssim": "SSIM", "l1": "L1", "lite0": "Lite0 distance"}
-STAGE_NAMES = dict(zip(STAGES, ("stage 1", "stage 2", "fine-tuning"), strict=True))
 NAMES |= {f"{name}_hole": f"{NAMES[name]} in the hole" for name in ("psnr", "ssim", "l1")}
+STAGE_NAMES = dict(zip(STAGES, ("stage 1", "stage 2", "fine-tuning"), strict=True))
 
 
 class Found:
@@ -68,15 +68,15 @@ class Found:
 
     def shipped_against(self, other: str, measure: str = "psnr") -> pd.Series:
         """The shipped weights less another method on the same crops: mean, low, high, pictures."""
-        table = self.table("shipped_differences")
-        chosen = (table["measure"] == measure) & (table["hole_ratio"] == UP_TO_HALF)
-        return table[chosen].set_index("difference").loc[f"{SHIPPED} - {other}"]
+        return self._shipped(other, measure).loc[UP_TO_HALF]
 
     def shipped_by_bin(self, other: str, measure: str = "psnr") -> pd.DataFrame:
         """The shipped weights less another method: a row a bin, as `shipped_against`."""
-        table = self.table("shipped_differences")
-        chosen = (table["measure"] == measure) & (table["hole_ratio"] != UP_TO_HALF)
-        chosen &= table["difference"] == f"{SHIPPED} - {other}"
+        return self._shipped(other, measure).drop(UP_TO_HALF)
+
+    def _shipped(self, other: str, measure: str) -> pd.DataFrame:
+        table = self.table("shipped_differences").query("measure == @measure")
+        chosen = table["difference"] == f"{SHIPPED} - {other}"
         return table[chosen].set_index("hole_ratio").sort_index()
 
     def by_bin(self, other: str, measure: str = "psnr") -> pd.DataFrame:
