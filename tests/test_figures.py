@@ -70,14 +70,13 @@ def test_sizes_are_drawn_by_both_measures():
     assert [axis.lines[0].get_ydata().tolist() for axis in figure.axes] == [[26, 25], [0.2, 0.3]]
 
 
-@pytest.mark.parametrize("measures", [("psnr", "ssim"), ("psnr", "ssim", "lite0")])
-def test_a_departure_has_a_panel_for_each_measure_that_was_taken(measures):
+def test_a_departure_has_a_panel_for_each_measure():
     table = pd.DataFrame({"deviation": ["faithful", "x", "y", "none"]})
-    for name in measures:
+    for name in ("psnr", "ssim", "lite0"):
         changes = [0, -1.0, -2.0, np.nan]
         table = table.assign(**{f"delta_{name}": changes, f"reach_{name}": 0.1})
     figure = figures.deviation_ranking(table)
-    assert len(figure.axes) == len(measures)
+    assert len(figure.axes) == 3
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert labels == ["x", "y", "none"]  # from below
 

@@ -127,6 +127,15 @@ def test_the_tables_on_photographs_are_those_that_make_tables_writes(tmp_path):
         pd.testing.assert_frame_equal(made, kept, rtol=0, atol=2e-6, obj=name)
 
 
+def test_the_runs_of_the_deviations_are_those_that_were_kept():
+    folder = REFERENCE / "deviations"
+    kept = pd.concat(pd.read_csv(path) for path in folder.glob("kept/*.csv"))
+    runs, keys = pd.read_csv(folder / "tables/runs.csv"), ["deviation", "seed"]
+    assert len(runs) == len(kept) == 63
+    made, found = (table.set_index(keys).sort_index()[list(kept)[2:]] for table in (kept, runs))
+    pd.testing.assert_frame_equal(made, found, rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("measure", ["psnr", "ssim", "lite0"])
 @pytest.mark.parametrize(
     ("network", "name"), [("conv128", "Conv U-Net 128"), ("unet128", "traditional U-Net 128")]

@@ -293,7 +293,8 @@ def write(profile: Profile, folder: Path, seeds: int = 3) -> None:
     first = profile.seed
     rows = runs(profile, range(first, first + seeds), kept=folder / KEPT)
     with whole(folder / "tables" / "runs.csv") as unfinished:
-        rows.to_csv(unfinished, index=False, float_format="%.3f")
+        # As `kept` has them: verdicts read these, and three decimals may hide an interval's side.
+        rows.to_csv(unfinished, index=False, float_format="%.6f")
     with whole(folder / "figures" / "artefacts.png") as unfinished:
         save(artefacts(folder / KEPT, profile.size), unfinished)
 

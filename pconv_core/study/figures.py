@@ -405,11 +405,8 @@ def deviation_ranking(table: pd.DataFrame) -> Figure:
     """
     ranked = table.iloc[1:].sort_values("delta_psnr", ascending=False)
     rows = range(len(ranked))
-    labels = {"psnr": "PSNR in dB", "ssim": "SSIM", "lite0": "Lite0 distance\n(lower is better)"}
-    # The Lite0 distance was not measured in older runs.
-    panels = {name: label for name, label in labels.items() if f"delta_{name}" in table}
-    ratios = [3, *[2] * (len(panels) - 1)]
-    with page(4.6, 1, len(panels), sharey=True, width_ratios=ratios) as (figure, axes):
+    panels = {"psnr": "PSNR in dB", "ssim": "SSIM", "lite0": "Lite0 distance\n(lower is better)"}
+    with page(4.6, 1, len(panels), sharey=True, width_ratios=[3, 2, 2]) as (figure, axes):
         for axis, (name, label) in zip(axes, panels.items(), strict=True):
             delta, reach = ranked[f"delta_{name}"], ranked[f"reach_{name}"]
             axis.errorbar(delta, rows, xerr=reach, fmt="o", color=COLOURS["pconv"], capsize=3)
