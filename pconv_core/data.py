@@ -109,6 +109,12 @@ class Photos(Sequence):
         """As `self[index]`, perhaps smaller, but with `least` pixels on the short side."""
         return self._read(self.path(index), least if self._shrinks else None)
 
+    def subset(self, kept: Sequence[int], name: str) -> "Photos":
+        """Some of the photographs, in their order; ValueError if none."""
+        some = Photos([self.paths[k] for k in kept], name, not self._shrinks, self.root)
+        some._names = self._names and [self._names[k] for k in kept]
+        return some
+
     def path(self, index: int) -> Path:
         """Path of photograph `index`."""
         return self.root / self.paths[index]
@@ -314,13 +320,13 @@ def batches(
     workers: int = 0,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator:
-    """Yield the batches of steps first..last-1; step s holds samples s*batch_size onwards.
+    """Yield the samples first..last-1 in batches.
 
     Of several processes, `part` = (rank, count), each takes `batch_size` samples of a step.  A
     photograph that cannot be read is a ValueError of one line.
     """
     rank, count = part
-    starts = [(step * count + rank) * batch_size for step in range(first, last)]
+    starts = range(first + rank * batch_size, last, count * batch_size)
     numbers = [start + k for start in starts for k in range(batch_size)]
     loader = DataLoader(
         samples, batch_size, sampler=numbers, num_workers=workers, worker_init_fn=_begin_loader

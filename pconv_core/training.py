@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -22,7 +23,15 @@ from pconv_core.files.writing import whole
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
 
-__all__ = ["Keeper", "Preempted", "Stage", "Switches", "make_objective", "train"]
+__all__ = [
+    "Keeper",
+    "Preempted",
+    "Stage",
+    "Switches",
+    "make_objective",
+    "reestimate_norm",
+    "train",
+]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PRECISION_CHOICES = (*PRECISIONS, "auto")
@@ -41,36 +50,37 @@ class Stage:
     With an average, the stage ends with an exponential moving average of its weights and of batch
     norm's statistics.  It begins with those after the first step; at step t, of which the first is
     0, the decay is min(average, (1 + t) / (10 + t)), so that early weights do not weigh for ever.
+    An average of 1 has no cap: it reaches back over a tenth of the steps, however many they are.
 
     Raises
     ------
     ValueError
-        If `average` is not in [0, 1).
+        If `average` is not in [0, 1].
     """
 
     name: str
-    first_step: int  # steps done before it, over all stages
-    steps: int
+    first_sample: int  # samples seen before it, over all stages
+    samples: int
     learning_rate: float
-    lambda_style: float
+    lambda_style: float | None  # of both style terms; None leaves those of the loss
     freeze_encoder_norm: bool = False
     cosine: bool = False  # the learning rate falls towards 0, as `rate` says
-    average: float = 0.0  # decay of the moving average, say 0.999; 0 = none
+    average: float = 0.0  # largest decay of the moving average, say 0.999; 0 = none, 1 = no cap
 
     def __post_init__(self):
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average is {self.average:g}; it should be in [0, 1)")
+        if not 0 <= self.average <= 1:
+            raise ValueError(f"average is {self.average:g}; it should be in [0, 1]")
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, numbered over all stages.
+    def rate(self, sample: int) -> float:
+        """Learning rate of the step that begins with a sample, numbered over all stages.
 
-        With `cosine` it is learning_rate (1 + cos(pi k / n)) / 2 at step k of n, of which the
-        stage's first is 0.
+        With `cosine` it is learning_rate (1 + cos(pi k / n)) / 2 when k of the stage's n samples
+        have been seen.
         """
         if not self.cosine:
             return self.learning_rate
-        k = step - self.first_step
-        return self.learning_rate * (1 + math.cos(math.pi * k / self.steps)) / 2
+        k = sample - self.first_sample
+        return self.learning_rate * (1 + math.cos(math.pi * k / self.samples)) / 2
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,8 @@ class Switches:
 class Progress:
     """What a run needs to go on, beside weights and optimiser."""
 
-    step: int  # done, over all stages
+    samples: int  # seen, over all stages
+    step: int  # updates made, over all stages
     rows: list[dict] = field(default_factory=list)  # of the loss record
     window: list[dict] = field(default_factory=list)  # terms since the last of them
 
@@ -102,17 +113,18 @@ class Keeper:
     settings: dict  # plain values that decide the run
     record: Path | None = None  # CSV file of the loss record, renewed with every row
     refuse_others: bool = True  # whether other settings are an error; if not, the run begins anew
+    may_change: tuple[str, ...] = ()  # settings that a resumed run may have otherwise
 
     def load(
-        self, model: nn.Module, optimiser, first_step: int, average: AveragedModel | None = None
+        self, model: nn.Module, optimiser, begin: Progress, average: AveragedModel | None = None
     ) -> Progress:
-        """Go on where the checkpoint was written, or begin at `first_step`."""
+        """Go on where the checkpoint was written, or as `begin` says."""
         if not self.path.is_file():
-            return Progress(first_step)
+            return begin
         state = checkpoints.read(self.path)
         other = self._differences(state, average is not None)
         if other and not self.refuse_others:
-            return Progress(first_step)
+            return begin
         if other or "optimiser" not in state:
             raise ValueError(
                 f"{self.path} is a checkpoint of another run ({other or 'weights only'}); "
@@ -121,14 +133,15 @@ class Keeper:
         checkpoints.load_into(model, state, self.path, raw=True)
         if average is not None:
             checkpoints.load_into(average.module, state, self.path)
-            average.n_averaged.fill_(state["step"] - first_step)
+            average.n_averaged.fill_(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
-        return Progress(state["step"], state["rows"], state["window"])
+        return Progress(state["samples"], state["step"], state["rows"], state["window"])
 
     def _differences(self, state: dict, averages: bool) -> str:
         """How a checkpoint's run differs from this one, in words; "" if in nothing."""
         found, own = state.get("settings", {}), self.settings
         names = sorted(n for n in found.keys() | own.keys() if found.get(n) != own.get(n))
+        names = [name for name in names if name not in self.may_change]
         if not names and ("average" in state) != averages:
             return f"it has {'no' if averages else 'an'} average of weights"
         return ", ".join(f"{n} {found.get(n)!r} instead of {own.get(n)!r}" for n in names)
@@ -141,6 +154,7 @@ class Keeper:
             state = {"settings": self.settings, "model": model.state_dict(), **vars(progress)}
             if average is not None:
                 state["average"] = average.module.state_dict()
+                state["averaged"] = int(average.n_averaged)
             checkpoints.write(self.path, {**state, "optimiser": optimiser.state_dict()})
             self.save_record(progress)
 
@@ -175,8 +189,8 @@ def train(
 ) -> pd.DataFrame:
     """Train `model` in place through one stage with Adam.
 
-    Step s of the whole schedule sees the samples s * batch_size onwards, so a later stage goes on
-    where the one before it stopped.  Of several processes each takes `batch_size` of them.
+    Samples are counted over the whole schedule: a stage sees those from its first one on, a step
+    the next `batch_size` of each process.  So a resumed run may have another batch size.
 
     With an average, `model` holds the averaged weights at the end.  Until then, and if the run is
     cut off, it holds those that Adam moves, with which a resumed run goes on.
@@ -197,11 +211,13 @@ def train(
     Returns
     -------
     DataFrame
-        A row for every `record_every` steps: step, stage, total and the six unweighted terms of
-        eq. 7, each the mean over the steps since the last row.
+        A row for every `record_every` steps: step, samples, stage, total and the six unweighted
+        terms of eq. 7, each the mean over the steps since the last row.
 
     Raises
     ------
+    ValueError
+        If the samples that are left are not whole steps.
     FloatingPointError
         If the loss is no longer a number, naming the step, its samples and the last checkpoint.
     Preempted, KeyboardInterrupt
@@ -209,7 +225,8 @@ def train(
         step was done and, with a keeper, the run saved before.  A second SIGINT raises at once.
     """
     switches = switches or Switches()
-    loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
+    if stage.lambda_style is not None:
+        loss.weights.update(style_out=stage.lambda_style, style_comp=stage.lambda_style)
     model.train()
     if stage.freeze_encoder_norm:
         model.freeze_encoder_norm()
@@ -218,36 +235,35 @@ def train(
     objective = make_objective(model, loss, switches)
     # Only now: in the memory order of the weights.
     average = _moving_average(model, stage.average)
-    progress = Progress(stage.first_step)
-    if keeper is not None:
-        progress = keeper.load(model, optimiser, stage.first_step, average)
-    last_step = stage.first_step + stage.steps
-    steps = range(progress.step, last_step)
     part = (distributed.rank(), distributed.processes())
-    loader = batches(samples, batch_size, progress.step, last_step, workers, part)
+    of_step, last = batch_size * part[1], stage.first_sample + stage.samples
+    progress = Progress(stage.first_sample, stage.first_sample // of_step)
+    if keeper is not None:
+        progress = keeper.load(model, optimiser, progress, average)
+    steps = _steps(progress, last, of_step)
+    loader = batches(samples, batch_size, progress.samples, last, workers, part)
     stop = 0
-    with _notices() as notice, closing(loader), _bar(steps, stage) as bar:
+    with _notices() as notice, closing(loader), _bar(steps, stage, of_step) as bar:
         for step, (image, mask) in zip(bar, loader, strict=True):
             pair = [x.to(weights[0].device) for x in (image, mask)]
             chosen = _draws(loss, step, len(image), switches.accumulate)
-            if stage.cosine:
-                optimiser.param_groups[0]["lr"] = stage.rate(step)
+            optimiser.param_groups[0]["lr"] = stage.rate(progress.samples)
             terms = _step(objective, optimiser, pair, chosen)
-            _check_number(terms["total"], step, batch_size, stage, keeper)
+            _check_number(terms["total"], progress, of_step, stage, keeper)
             if average is not None:
                 average.update_parameters(model)
             progress.window.append(terms)
-            progress.step = step + 1
-            if progress.step % record_every == 0 or progress.step == last_step:
+            progress.step, progress.samples = step + 1, progress.samples + of_step
+            if progress.step % record_every == 0 or progress.samples == last:
                 _add_row(progress, stage, bar)
                 if keeper is not None:
                     keeper.save_record(progress)
                 if watch is not None and distributed.rank() == 0:
                     watch(progress.step)
-            due = keeper is not None and (progress.step - stage.first_step) % keeper.every == 0
+            due = keeper is not None and progress.step % keeper.every == 0
             # All processes stop after the same step, or one would wait for the others for ever.
             stop = distributed.largest(notice())
-            if keeper is not None and (due or stop or progress.step == last_step):
+            if keeper is not None and (due or stop or progress.samples == last):
                 keeper.save(model, optimiser, progress, average)
             if stop:
                 break
@@ -256,6 +272,41 @@ def train(
         model.load_state_dict(average.module.state_dict())
     model.eval()
     return pd.DataFrame(progress.rows)
+
+
+def _steps(progress: Progress, last: int, of_step: int) -> range:
+    """Numbers of the steps that are left."""
+    count, rest = divmod(last - progress.samples, of_step)
+    if rest:
+        raise ValueError(
+            f"{last - progress.samples} samples are left, of which a step takes {of_step}; they "
+            "should be whole steps"
+        )
+    return range(progress.step, progress.step + count)
+
+
+@torch.no_grad()
+def reestimate_norm(
+    model: InpaintingNet, samples: Samples, count: int, batch_size: int, precision: str = "float32"
+) -> None:
+    """Set the running statistics of batch norm, in place, to those of `count` training samples.
+
+    Averaged weights have features of their own, whose statistics no average of older ones is.  The
+    mean of the batches' statistics is taken, over the first samples; frozen norms keep theirs.
+    """
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+    place = next(model.parameters()).device
+    for image, mask in batches(samples, batch_size, 0, count):
+        with torch.autocast(place.type, PRECISIONS[precision], enabled=precision != "float32"):
+            model(image.to(place), mask.to(place))
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    model.eval()
 
 
 def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
@@ -309,36 +360,40 @@ def _draws(loss: InpaintingLoss, step: int, batch_size: int, parts: int) -> list
 
 
 def _step(objective, optimiser, pair, chosen: list) -> dict[str, float]:
-    """One update; the terms are the means over the parts of the batch and over the processes."""
+    """One update; the terms are the means over the images of the batch and over the processes."""
     optimiser.zero_grad(set_to_none=True)
     parts = list(zip(*(x.chunk(len(chosen)) for x in pair), chosen, strict=True))
     means: dict[str, torch.Tensor] = {}
     for image, mask, drawn in parts:
         total, terms = objective(image, mask, drawn if drawn is None else drawn.to(image.device))
-        (total / len(parts)).backward()
+        # A part weighs as its images do: the last one may have fewer.
+        share = len(pair[0]) / len(image)
+        (total / share).backward()
         for name, term in terms.items():
-            means[name] = means.get(name, 0) + term / len(parts)
+            means[name] = means.get(name, 0) + term / share
     optimiser.step()
     return distributed.mean(means)
 
 
-def _check_number(total: float, step: int, batch_size: int, stage: Stage, keeper) -> None:
+def _check_number(
+    total: float, progress: Progress, of_step: int, stage: Stage, keeper: Keeper | None
+) -> None:
     if math.isfinite(total):
         return
-    first = step * batch_size * distributed.processes()
-    last = first + batch_size * distributed.processes() - 1
+    first, last = progress.samples, progress.samples + of_step - 1
     saved = "nothing was saved"
     if keeper is not None and keeper.path.is_file():
         saved = f"the last good checkpoint is {keeper.path}"
     raise FloatingPointError(
-        f"the loss is {total} at step {step} (samples {first} to {last}); a smaller learning rate "
+        f"the loss is {total} at step {progress.step} (samples {first} to {last}); a smaller learning rate "
         f"than {stage.learning_rate:g} may help; {saved}"
     )
 
 
 def _add_row(progress: Progress, stage: Stage, bar: tqdm) -> None:
     means = pd.DataFrame(progress.window).mean().to_dict()
-    progress.rows.append({"step": progress.step, "stage": stage.name, **means})
+    done = {"step": progress.step, "samples": progress.samples, "stage": stage.name}
+    progress.rows.append({**done, **means})
     bar.set_postfix(loss=f"{means['total']:.3f}", refresh=False)
     progress.window = []
 
@@ -385,7 +440,7 @@ def _notices() -> Iterator[Callable[[], int]]:
             signal.signal(number, before[number])
 
 
-def _bar(steps: Iterable[int], stage: Stage) -> tqdm:
+def _bar(steps: range, stage: Stage, of_step: int) -> tqdm:
     # Plain text, seldom refreshed and wiped at the end: a notebook stores little of it.
     return tqdm(
         steps,
@@ -393,7 +448,7 @@ def _bar(steps: Iterable[int], stage: Stage) -> tqdm:
         unit="step",
         mininterval=2,
         leave=False,
-        initial=steps.start - stage.first_step,
-        total=stage.steps,
+        initial=stage.samples // of_step - len(steps),
+        total=stage.samples // of_step,
         disable=distributed.rank() > 0,
     )

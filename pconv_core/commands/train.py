@@ -140,7 +140,7 @@ def _run(given) -> None:
             net.to(device),
             loss.to(device),
             samples,
-            Stage("train", 0, steps, *schedule),
+            Stage("train", 0, steps * given.batch_size * distributed.processes(), *schedule),
             given.batch_size,
             given.record_every,
             given.workers,
@@ -160,8 +160,8 @@ def _run(given) -> None:
 def _check(given) -> None:
     options.check(given, batch_size=1, size=32, base_channels=1, record_every=1)
     options.check(given, checkpoint_every=1, accumulate=1, learning_rate=0, steps=0, epochs=0)
-    if not 0 <= given.average < 1:
-        raise ValueError(f"--average is {given.average:g}; it should be in [0, 1)")
+    if not 0 <= given.average <= 1:
+        raise ValueError(f"--average is {given.average:g}; it should be in [0, 1]")
     if not given.lambda_perceptual >= 0:
         found = f"--lambda-perceptual is {given.lambda_perceptual:g}"
         raise ValueError(f"{found}; it should be at least 0")

@@ -367,8 +367,8 @@ def _facts(study: Study, deviation: Deviation, minutes: float) -> dict[str, obje
     """`FACTS` of a training."""
     p = study.profile
     seen = Study(replace(p, features=deviation.weights or p.features))
-    steps = sum(stage.steps for stage in stages(study, deviation))
-    facts = {"features": seen.features_label, "samples": steps * p.batch_size}
+    samples = sum(stage.samples for stage in stages(study, deviation))
+    facts = {"features": seen.features_label, "samples": samples}
     if p.name_hardware:
         facts["hardware"] = hardware.describe(study.device, p.precision)
         facts["minutes"] = minutes

@@ -97,7 +97,7 @@ def _trainings(profile: Profile, number: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _training_seconds(profile: Profile, costs: Costs, model: str, size: int, stage: str) -> float:
-    one, steps = costs.training[model, size], Study(profile).stage(stage).steps
+    one, steps = costs.training[model, size], Study(profile).steps(stage)
     saves = steps // profile.checkpoint_every
     return one["start"] + steps * one["step"][stage] + saves * one["save"]
 

@@ -48,7 +48,7 @@ def training(study: Study, model: str, size: int) -> dict:
         net = short.train(model, size, stage)
         passed = time.perf_counter() - began
         steps[stage], peak = _noted(short, model, size, stage)
-        starts.append(passed - short.stage(stage).steps * steps[stage])
+        starts.append(passed - short.steps(stage) * steps[stage])
         peaks.append(peak)
     start = max(0.0, float(np.median(starts)))
     return {"step": steps, "start": start, "memory": max(peaks), **_checkpoint(study, net)}
@@ -64,7 +64,7 @@ def _short(study: Study, steps: int) -> Study:
 def _noted(study: Study, model: str, size: int, stage: str) -> tuple[float, float]:
     """Seconds a step and bytes of memory, as the study notes them."""
     row = pd.read_csv(study.output / "logs" / f"{model}{size}_{stage}_time.csv").iloc[0]
-    return 60 * row["minutes"] / study.stage(stage).steps, row["peak_gb"] * 1e9
+    return 60 * row["minutes"] / study.steps(stage), row["peak_gb"] * 1e9
 
 
 def _checkpoint(study: Study, net: InpaintingNet) -> dict[str, float]:

@@ -174,7 +174,12 @@ class Study:
         steps = (p.stage1_steps, p.stage2_steps, p.finetune_steps)
         rates = PAPER_RATES if p.recipe == "paper" else [p.learning_rate / 10**n for n in range(3)]
         style = 1.0 if name in ("stage1", STYLE_KEPT) else 120.0
-        return Stage(name, sum(steps[:k]), steps[k], rates[k], style, name == "finetune")
+        first, count = (n * p.batch_size * p.processes for n in (sum(steps[:k]), steps[k]))
+        return Stage(name, first, count, rates[k], style, name == "finetune")
+
+    def steps(self, stage: str) -> int:
+        """How many steps a stage has."""
+        return self.stage(stage).samples // (self.profile.batch_size * self.profile.processes)
 
     def train(self, model: str, size: int, stage: str) -> InpaintingNet:
         """Train one network through one stage, from the end of the stage before it.
@@ -225,7 +230,7 @@ class Study:
         if distributed.rank() == 0:
             write_record(record, self._new("logs", f"{model}{size}_{stage}.csv"))
             if p.name_hardware:
-                minutes = _minutes(rows, began, self.stage(stage).steps)
+                minutes = _minutes(rows, began, self.steps(stage))
                 name = hardware.describe(self.device, p.precision)
                 row = {"hardware": name, "minutes": minutes}
                 row["peak_gb"] = hardware.peak_memory(self.device) / 1e9

@@ -100,7 +100,7 @@ def _manifest(study: Study, model: str, size: int) -> pd.DataFrame:
     p, rows = study.profile, []
     for stage in STAGES:
         file = study.output / "checkpoints" / f"{model}{size}_{stage}.pt"
-        steps = study.stage(stage).steps
+        steps = study.steps(stage)
         time = study.training_time(model, size, stage)
         rows.append(
             {

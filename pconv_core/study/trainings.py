@@ -114,7 +114,7 @@ def overview(profile: Profile, trainings: Sequence[Training], results: Path) -> 
     rows = []
     for training in trainings:
         study = study_of(profile, training, results)
-        of = 0 if training.model == METHODS else sum(study.stage(s).steps for s in STAGES)
+        of = 0 if training.model == METHODS else sum(study.steps(s) for s in STAGES)
         done = is_done(profile, training, results)
         steps = of if done else _steps(study, training)
         state = "done" if done else "begun" if steps else "to do"
@@ -267,7 +267,7 @@ def _steps(study: Study, training: Training) -> int:
     for stage in STAGES:
         file = f"{training.name}_{stage}.pt"
         if (study.output / "checkpoints" / file).is_file():
-            steps = study.stage(stage).first_step + study.stage(stage).steps
+            steps = sum(study.steps(s) for s in STAGES[: STAGES.index(stage) + 1])
         elif (unfinished := study.root / "unfinished" / file).is_file():
             return checkpoints.read(unfinished)["step"]
     return steps
@@ -281,7 +281,7 @@ def _speeds(profile: Profile, trainings: Sequence[Training], results: Path) -> d
         for stage in STAGES:
             file = study.output / "logs" / f"{training.name}_{stage}_time.csv"
             if file.is_file():
-                minutes = pd.read_csv(file)["minutes"][0] / study.stage(stage).steps
+                minutes = pd.read_csv(file)["minutes"][0] / study.steps(stage)
                 speeds.setdefault((training.model, training.size), minutes)
     return speeds
 

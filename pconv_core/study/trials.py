@@ -96,7 +96,7 @@ def _train(study: Study, trial: Trial, file: Path) -> None:
         build_model(trial.network, p.size, p.base_channels, p.seed).to(study.device),
         loss.to(study.device),
         study.samples("stage1", p.size),
-        Stage("stage1", 0, p.stage1_steps, p.learning_rate, style, False, trial.cosine, AVERAGE),
+        Stage("stage1", 0, p.stage1_steps * p.batch_size, p.learning_rate, style, False, trial.cosine, AVERAGE),
         p.batch_size,
         p.record_every,
         switches=study.switches,

@@ -1,0 +1,444 @@
+"""Train and measure the cells of an experiment: what is done is not done again.
+
+python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--list] [--test]
+
+A cell, a variant with a random seed, is trained to each of its read-outs and measured there.  It
+leaves rows, its loss record and a line of the manifest, written last: results/NAME/.  What it
+needs to go on, and weights, lie in results/states, under the hash of all that decides them, so
+that variants and experiments share what they have in common.  Cut off at any moment, the same
+command goes on; SIGTERM and Ctrl-C end it within a step of each cell, all saved.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from pconv_core import data, evaluation, hardware
+from pconv_core.files.writing import whole
+from pconv_core.training import Keeper, Preempted, Stage, Switches, reestimate_norm, train
+from pconv_study import deviations, measures, settings
+from pconv_study.settings import Cell, Experiment
+
+RESULTS = Path("results")
+SIDE_BY_SIDE = 2
+CHECKPOINT_EVERY = 100  # steps
+VALIDATION = "validation"
+# Of a manifest.
+KEY = ["variant", "random_seed", "samples", "photos"]
+_PAUSE = 0.5  # seconds between two looks at what runs
+
+
+class Run:
+    """An experiment with its photographs and its folders.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    roots : mapping of str to str
+        Where the photographs are that the base names: "scenes" -> folder, as `data.open_photos`
+        takes it.
+    results : Path
+        Folder of all results.
+    """
+
+    def __init__(self, experiment: Experiment, roots: Mapping[str, str], results: Path = RESULTS):
+        self.experiment, self.roots, self.results = experiment, dict(roots), results
+        self.output, self.states = results / experiment.name, results / "states"
+        self._photos, self._digests = cache(self._open), cache(self._digest)
+
+    # --- photographs -----------------------------------------------------------------------
+
+    def photos(self, name: str) -> data.Photos:
+        """Open a set of photographs that the base names."""
+        return self._photos(name)
+
+    def _open(self, name: str) -> data.Photos:
+        sets = self.experiment.base["photographs"]
+        if name not in sets:
+            raise ValueError(f"no photographs are named {name!r}; there are: {', '.join(sets)}")
+        chosen = sets[name]
+        root, split = chosen["root"], chosen.get("split", "train")
+        source = "embedded" if root == "embedded" else self.roots.get(root)
+        if source is None:
+            raise ValueError(f"photographs {name!r} lie in {root!r}: say where, {root}=DIR")
+        every = data.open_photos(source, split)
+        folders = tuple(f"{f}/" for f in chosen.get("folders", []))
+        listed = {key: self._list(chosen[key]) for key in ("only", "without") if key in chosen}
+        labels = [every.label(k) for k in range(len(every))]
+        kept = [
+            k
+            for k, label in enumerate(labels)
+            if (not folders or label.startswith(folders))
+            and label not in listed.get("without", ())
+            and label in listed.get("only", labels[k : k + 1])
+        ]
+        if missing := listed.get("only", set()) - set(labels):
+            raise ValueError(f"photographs {name!r}: {source} lacks {sorted(missing)[0]}")
+        return every.subset(kept, name)
+
+    def _list(self, file: str) -> set[str]:
+        return set((self.experiment.folder / file).read_text(encoding="utf-8").split())
+
+    def _digest(self, name: str) -> str:
+        photos, content = self.photos(name), hashlib.sha256()
+        for index in range(len(photos)):
+            of_file = hashlib.sha256(Path(photos.path(index)).read_bytes()).hexdigest()
+            content.update(f"{photos.label(index)} {of_file}\n".encode())
+        return content.hexdigest()[:16]
+
+    def facts(self, cell: Cell, photos: str | None = None) -> dict:
+        """What decides weights or rows beside the settings: definitions and photographs."""
+        used = {stage["photos"] for _, stage in cell.stages} | ({photos} if photos else set())
+        if cell.seed is None:
+            used = {photos}
+        return {
+            "definitions": deviations.definitions(cell.settings),
+            "photographs": {name: self._digests(name) for name in used},
+            "measures": measures.DEFINITION,
+        }
+
+    # --- training --------------------------------------------------------------------------
+
+    def network(self, cell: Cell, samples: int) -> tuple[torch.nn.Module, pd.DataFrame, float]:
+        """Train a cell to a number of samples, or read what was trained before.
+
+        Returns
+        -------
+        InpaintingNet, DataFrame, float
+            The network as it is measured, its loss record, and the minutes of this stage, those of
+            cells that share it included.
+        """
+        number = cell.stage_of(samples)
+        path = self.states / f"{cell.trajectory(number, self.facts(cell))}-{samples}.safetensors"
+        with _locked(path.with_name(f"{path.stem.rpartition('-')[0]}.lock")):
+            if not path.is_file():
+                self._train(cell, number, samples, path)
+        net = deviations.network(cell.settings, cell.seed)
+        net.load_state_dict(load_file(path))
+        for _, stage in cell.stages[: number + 1]:
+            if stage["freeze_encoder_norm"]:
+                net.freeze_encoder_norm()
+        record = pd.read_csv(path.with_suffix(".csv"))
+        if number:
+            earlier = self.network(cell, cell.ends()[number - 1])
+            record = pd.concat([earlier[1], record], ignore_index=True)
+        return net.eval(), record, float(path.with_suffix(".minutes").read_text())
+
+    def _train(self, cell: Cell, number: int, samples: int, path: Path) -> None:
+        s, (name, of_stage) = cell.settings, cell.stages[number]
+        first = cell.ends()[number - 1] if number else 0
+        net = deviations.network(s, cell.seed)
+        if number:
+            net = self.network(cell, first)[0]
+        self._need_precision(cell)
+        loss = deviations.loss(s, cell.seed)
+        of_stage = {k: v for k, v in of_stage.items() if k not in ("photos", "samples")}
+        stage = Stage(name, first, samples - first, average=s["average"], **of_stage)
+        photos = self.photos(cell.stages[number][1]["photos"])
+        stream = data.Samples(
+            photos, s["size"], cell.seed, span=tuple(s["span"]), kind=s["mask_kind"]
+        )
+        switches = Switches(precision=s["precision"], fused_adam=True, accumulate=s["accumulate"])
+        trajectory = path.stem.rpartition("-")[0]
+        state = self.states / f"{trajectory}.pt"
+        keeper = Keeper(state, CHECKPOINT_EVERY, {"trajectory": trajectory})
+        times, batch = [], s["batch_size"]
+        record = train(
+            net,
+            loss,
+            stream,
+            stage,
+            batch,
+            s["record_every"],
+            0,
+            switches,
+            keeper,
+            lambda step: times.append((step, time.monotonic())),
+        )
+        if s["average"]:
+            reestimate_norm(net, stream, s["norm_samples"], batch, s["precision"])
+        with whole(path.with_suffix(".csv")) as unfinished:
+            record.to_csv(unfinished, index=False, float_format="%.6f")
+        path.with_suffix(".minutes").write_text(f"{_minutes(times, stage.samples / batch):.3f}")
+        with whole(path) as unfinished:
+            save_file({k: v.contiguous() for k, v in net.state_dict().items()}, unfinished)
+
+    def _need_precision(self, cell: Cell) -> None:
+        wanted = cell.settings["precision"]
+        if not precision_is_here(wanted):
+            raise ValueError(
+                f"{cell.name} is trained in {wanted}, for which this processor has no instructions; "
+                "it waits for one that has"
+            )
+
+    # --- measuring -------------------------------------------------------------------------
+
+    def do(self, cell: Cell, photos: str = VALIDATION) -> None:
+        """Train a cell to each read-out and measure it there, unless it was done before."""
+        for samples in cell.readouts:
+            if not self.is_done(cell, samples, photos):
+                self._measure(cell, samples, photos)
+
+    def _measure(self, cell: Cell, samples: int, photos: str) -> None:
+        s, net, minutes, note = cell.settings, None, 0.0, ""
+        rows = pd.DataFrame()
+        try:
+            if cell.seed is not None:
+                net, record, minutes = self.network(cell, samples)
+                self._write("logs", f"{cell.name}.csv", record)
+            fill = method(cell.variant) if net is None else evaluation.network_fill(net)
+            where = (self.photos(photos), s["size"], tuple(s["span"]))
+            rows = measures.measure(net, fill, *where, s["measures"][photos])
+        except FloatingPointError as error:
+            note = str(error).partition(";")[0]
+        seed = -1 if cell.seed is None else cell.seed
+        key = dict(zip(KEY, (cell.variant, seed, samples, photos), strict=True))
+        for place, (name, value) in enumerate(key.items()):
+            rows.insert(place, name, value)
+        rows_hash = self._write("rows", self.rows_name(cell, samples, photos), rows)
+        line = {
+            **key,
+            "hash": cell.row_hash(samples, photos, self.facts(cell, photos)),
+            "protocol": settings.protocol(self.experiment.folder),
+            "rows_sha256": rows_hash,
+            "minutes": round(minutes, 2),
+            "hardware": hardware.describe(torch.device("cpu"), s["precision"]),
+            "commit": _commit(),
+            "note": note,
+        }
+        self._note(line)
+
+    def rows_name(self, cell: Cell, samples: int, photos: str) -> str:
+        """Name of the file of rows of a read-out."""
+        ending = "" if photos == VALIDATION else f"-{photos}"
+        return f"{cell.name}{f'-{samples}' if cell.seed is not None else ''}{ending}.csv"
+
+    def is_done(self, cell: Cell, samples: int, photos: str = VALIDATION) -> bool:
+        """Whether rows of a read-out are there, made by what is asked for now."""
+        manifest = self.manifest()
+        wanted = cell.row_hash(samples, photos, self.facts(cell, photos))
+        lines = manifest[manifest["hash"] == wanted]
+        file = self.output / "rows" / self.rows_name(cell, samples, photos)
+        return not lines.empty and file.is_file()
+
+    def manifest(self) -> pd.DataFrame:
+        """What was done: a line a read-out and set of photographs."""
+        path = self.output / "manifest.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=[*KEY, "hash"])
+
+    def _note(self, line: dict) -> None:
+        with _locked(self.output / ".manifest.lock"):
+            before = self.manifest()
+            same = (before[KEY] == pd.Series({k: line[k] for k in KEY})).all(axis=1)
+            lines = [*before[~same].to_dict("records"), line]
+            table = pd.DataFrame(lines).sort_values(KEY, ignore_index=True)
+            self._write("", "manifest.csv", table, "%.2f")
+            sets = self.experiment.base["photographs"]
+            known = [(k, len(self.photos(k)), self._digests(k)) for k in sets if self._is_here(k)]
+            about = pd.DataFrame(known, columns=["photos", "photographs", "digest"])
+            self._write("", "photographs.csv", about)
+
+    def _is_here(self, name: str) -> bool:
+        root = self.experiment.base["photographs"][name]["root"]
+        return root == "embedded" or root in self.roots
+
+    def _write(self, kind: str, name: str, table: pd.DataFrame, digits: str = "%.6f") -> str:
+        path = self.output / kind / name
+        with whole(path) as unfinished:
+            table.to_csv(unfinished, index=False, float_format=digits)
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+    # --- overview --------------------------------------------------------------------------
+
+    def overview(self, photos: str = VALIDATION) -> pd.DataFrame:
+        """How far each cell is: cell, state, samples (read out), of, hours to go on this machine.
+
+        States are "done", "begun", "to do" and, where a precision lacks instructions, "waits".
+        """
+        rows, speeds = [], self._speeds()
+        for cell in self.experiment.cells:
+            of = cell.readouts[-1]
+            done = [n for n in cell.readouts if self.is_done(cell, n, photos)]
+            seen = max(done, default=0)
+            state = "done" if len(done) == len(cell.readouts) else "begun" if done else "to do"
+            if state != "done" and not precision_is_here(cell.settings["precision"]):
+                state = "waits"
+            hours = 0.0 if state == "done" else (of - seen) * speeds.get(cell.variant, float("nan"))
+            rows.append((cell.name, state, seen, of, hours))
+        return pd.DataFrame(rows, columns=["cell", "state", "samples", "of", "hours"])
+
+    def _speeds(self) -> dict[str, float]:
+        """Hours a sample, by variant, of what was done."""
+        done = self.manifest()
+        if "minutes" not in done:
+            return {}
+        done = done[done["minutes"] > 0]
+        return dict(zip(done["variant"], done["minutes"] / 60 / done["samples"], strict=True))
+
+
+def method(name: str) -> evaluation.Fill:
+    """A method that is not trained, by its name in tables."""
+    if name not in evaluation.BASELINES:
+        known = ", ".join(evaluation.BASELINES)
+        raise ValueError(f"no method is named {name!r}; there are: {known}")
+    return evaluation.BASELINES[name]
+
+
+def precision_is_here(wanted: str) -> bool:
+    """Whether the processor has instructions for a precision; emulated, it takes far too long."""
+    return wanted == "float32" or hardware.precision("auto", torch.device("cpu")) == wanted
+
+
+def _minutes(times: Sequence[tuple[int, float]], steps: float) -> float:
+    """Minutes of a stage, at the speed of the steps that this process made."""
+    if len(times) < 2:
+        return float("nan")
+    (first, start), (last, end) = times[0], times[-1]
+    return (end - start) / (last - first) * steps / 60
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "none"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends; wait for it if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# --- several cells side by side --------------------------------------------------------------
+
+
+def run_cells(
+    command: Sequence[str], cells: Sequence[Cell], folder: Path, side_by_side: int
+) -> int:
+    """Start cells in processes of their own, `side_by_side` at a time, and wait for them.
+
+    Returns
+    -------
+    int
+        0 if all are done; 75 if SIGTERM or SIGINT came, and was passed on; or else 1.
+    """
+    waiting, running, failed = [cell.name for cell in cells], {}, []
+    with _told_to_stop() as told:
+        while running or (waiting and not told):
+            while waiting and len(running) < side_by_side and not told:
+                name = waiting.pop(0)
+                running[name] = _begin([*command, "--cell", name], folder / f"{name}.txt")
+                print(f"begun: {name}", flush=True)
+            for process in running.values() if told else ():
+                # Again and again: one that has just begun could not listen yet.
+                process.terminate()
+            for name in [n for n, p in running.items() if p.poll() is not None]:
+                code = running.pop(name).returncode
+                if code == 0:
+                    print(f"done: {name}", flush=True)
+                elif not told:
+                    failed.append(name)
+                    why = _last_line(folder / f"{name}.txt")
+                    print(f"{name} ended with exit code {code}: {why}", file=sys.stderr, flush=True)
+            time.sleep(_PAUSE)
+    if told:
+        return Preempted.exit_code
+    return 1 if failed else 0
+
+
+def _begin(command: Sequence[str], log: Path) -> subprocess.Popen:
+    """Begin a process of one thread: side by side they are quickest so."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(log, "w") as file:
+        return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), f"see {log}")
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT instead of ending by them."""
+    told: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {n: signal.signal(n, lambda number, _: told.append(number)) for n in numbers}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pconv_study.experiment")
+    parser.add_argument("name", help="of experiments/NAME.yaml")
+    parser.add_argument("--photos", action="append", default=[], metavar="ROOT=DIR")
+    parser.add_argument("--list", action="store_true", help="say how far all are, start nothing")
+    parser.add_argument("--cell", metavar="NAME", help="only this one, in this process")
+    help_on = "which photographs to measure (default validation); test: after the last choice"
+    parser.add_argument("--on", default=VALIDATION, metavar="PHOTOS", help=help_on)
+    parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, metavar="N")
+    given = parser.parse_args(arguments)
+    try:
+        roots = dict(pair.split("=", 1) for pair in given.photos if "=" in pair)
+        run = Run(Experiment(given.name), roots)
+        if given.cell:
+            _do_one(run, given.cell, given.on)
+            return 0
+        table = run.overview(given.on)
+        print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
+        hours = table["hours"].sum() / given.side_by_side
+        print(f"{hours:.1f} hours to go, beside what has no speed yet", flush=True)
+        left = [
+            cell
+            for cell, state in zip(run.experiment.cells, table["state"], strict=True)
+            if state in ("begun", "to do")
+        ]
+        if given.list or not left:
+            return 0
+        command = [sys.executable, "-m", "pconv_study.experiment", given.name, "--on", given.on]
+        command += [word for pair in given.photos for word in ("--photos", pair)]
+        return run_cells(command, left, run.output / "said", given.side_by_side)
+    except Preempted as notice:
+        print(notice, file=sys.stderr)
+        return notice.exit_code
+    except KeyboardInterrupt as notice:
+        print(notice, file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _do_one(run: Run, name: str, photos: str) -> None:
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    for cell in run.experiment.cells:
+        if cell.name == name:
+            run.do(cell, photos)
+            return
+    listed = ", ".join(cell.name for cell in run.experiment.cells)
+    raise ValueError(f"no cell is named {name!r}; there are: {listed}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
