@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["PartialConv2d", "PartwiseConv2d", "PlainConv2d"]
+__all__ = ["MergedMaskConv2d", "PartialConv2d", "PartwiseConv2d", "PlainConv2d"]
 
 Parts = Tensor | Sequence[Tensor]
 
@@ -184,6 +184,26 @@ class PartwiseConv2d(PartialConv2d):
             y = term if y is None else y.add_(term)
             new_mask = found if new_mask is None else torch.maximum(new_mask, found)
         return self._shifted(y, new_mask)
+
+
+class MergedMaskConv2d(PartialConv2d):
+    """A partial convolution that merges the masks of a concatenation by OR.
+
+    With the parts p of a window, each with features X_p and mask M_p, its one mask is
+    M = max over p of M_p, for all channels of all parts; eq. 1 and 2 then hold with X the
+    concatenation of the X_p * M_p.
+
+    This is not eq. 1, in which each channel has a mask of its own.  Here the zeros that a part has
+    in its hole count as known wherever another part is known, and a window is not rescaled for
+    them.  Called with one part the two are the same.  Parameters and shapes as `PartialConv2d`.
+    """
+
+    def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """As `PartialConv2d.convolve`, with one mask (N, 1, H, W) for all parts."""
+        if len(masks) > 1:
+            merged = torch.cat(list(masks), dim=1).amax(1, keepdim=True)
+            masks = [merged] * len(masks)
+        return super().convolve(known, masks)
 
 
 class PlainConv2d(nn.Conv2d):

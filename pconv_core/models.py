@@ -1,4 +1,4 @@
-"""The networks of the study: partial U-Net, its plain-convolution twin, the traditional U-Net."""
+"""The networks of the study: partial U-Net, its plain and gated twins, the traditional U-Net."""
 
 import copy
 import math
@@ -8,13 +8,19 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d, seen
+from pconv_core.layers import MergedMaskConv2d, PartialConv2d, PartwiseConv2d, PlainConv2d, seen
 
 __all__ = [
     "ConvUNet",
+    "GatedUNet",
+    "GatedWideUNet",
+    "MaskedUNet",
+    "MergedMaskUNet",
     "PConvUNet",
+    "PartialMaskedUNet",
     "PartwiseUNet",
     "RefinedUNet",
     "ResidualUNet",
@@ -60,15 +66,19 @@ class Normalise(nn.Module):
 
 
 class InpaintingNet(nn.Module):
-    """What the three networks share: input check, frozen encoder norm, initial weights.
+    """What the networks share: input check, frozen encoder norm, initial weights.
 
     Attributes
     ----------
     trained_size : int
         Side in pixels of the pictures that it is trained on; P-Conv's, if not known.
+    definition : int
+        Raised by one when the arithmetic of the class changes, so that rows measured of an older
+        one are not taken for its own.
     """
 
     trained_size = 256
+    definition = 1
 
     def __init__(self):
         super().__init__()
@@ -109,13 +119,13 @@ class InpaintingNet(nn.Module):
         net = copy.deepcopy(self)
         for module in net.modules():
             for (place, conv), (after, norm) in pairwise(list(module.named_children())):
-                if isinstance(norm, nn.BatchNorm2d):
+                if isinstance(norm, _BatchNorm):
                     setattr(module, place, fuse_conv_bn_eval(conv, norm))
                     setattr(module, after, nn.Identity())
         return net
 
     def _encoder_norms(self) -> list[nn.Module]:
-        return [m for m in self.encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+        return [m for m in self.encoder.modules() if isinstance(m, _BatchNorm)]
 
     def _initialise(self, decoder_slope: float) -> None:
         """Draw the weights as He et al. (2015), for ReLU in the encoder, leaky ReLU after it."""
@@ -145,6 +155,27 @@ class Block(nn.Module):
         return self.activation(x), mask
 
 
+class GatedBlock(Block):
+    """Gated convolution (Yu et al. 2019): activation(norm(features)) * sigmoid(gate).
+
+    Features and gate are two convolutions of the same input, alike but for the bias, which the
+    gate always has.  They are two modules, not halves of one, because the norm is of the features
+    alone: so it may be folded into their convolution.
+    """
+
+    def __init__(self, conv: nn.Conv2d, norm: bool, activation: nn.Module):
+        super().__init__(conv, norm, activation)
+        self.gate = type(conv)(
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding
+        )
+
+    def forward(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Map features to features; the mask goes by as the convolution has it."""
+        x, mask = super().forward(parts, masks)
+        gate, _ = self.gate.convolve(parts, masks)
+        return x * torch.sigmoid(gate), mask
+
+
 class PConvUNet(InpaintingNet):
     """U-Net of partial convolutions (table 2 of the paper).
 
@@ -167,24 +198,31 @@ class PConvUNet(InpaintingNet):
     its newer versions every side from 32 will do.
     """
 
+    # What subclasses exchange: the convolution, the block of every layer but the last, and the
+    # channels that go in, which join the last layer too.
     conv = PartialConv2d
+    block = Block
+    in_channels = 3
 
-    def __init__(self, levels: int = 8, base_channels: int = 64):
+    def __init__(self, levels: int = 8, base_channels: float = 64):
         super().__init__()
-        widths = [3] + [base_channels * min(2**i, 8) for i in range(levels)]
+        widths = [self.in_channels] + [round(base_channels * min(2**i, 8)) for i in range(levels)]
         kernels = [7, 5, 5] + [3] * levels
         self.normalise = Normalise()
         self.encoder = nn.ModuleList()
         for i in range(levels):
             k = kernels[i]
             conv = self.conv(widths[i], widths[i + 1], k, stride=2, padding=k // 2, bias=i == 0)
-            self.encoder.append(Block(conv, i > 0, nn.ReLU(inplace=True)))
+            self.encoder.append(self.block(conv, i > 0, nn.ReLU(inplace=True)))
         self.decoder = nn.ModuleList()
         for i in reversed(range(levels)):
             last = i == 0
-            conv = self.conv(widths[i + 1] + widths[i], widths[i], 3, padding=1, bias=last)
-            activation = nn.Identity() if last else nn.LeakyReLU(LEAK, inplace=True)
-            self.decoder.append(Block(conv, not last, activation))
+            joined, width = widths[i + 1] + widths[i], 3 if last else widths[i]
+            conv = self.conv(joined, width, 3, padding=1, bias=last)
+            if last:
+                self.decoder.append(Block(conv, False, nn.Identity()))
+            else:
+                self.decoder.append(self.block(conv, True, nn.LeakyReLU(LEAK, inplace=True)))
         self._initialise(decoder_slope=LEAK)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
@@ -213,7 +251,7 @@ class PConvUNet(InpaintingNet):
         return self.normalise.inverse(self.pass_through(x, mask))
 
     def pass_through(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Encode and decode a standardised image (N, 3, H, W) that is 0 in its hole."""
+        """Encode and decode a standardised image (N, in_channels, H, W) that is 0 in its hole."""
         skips = []
         for block in self.encoder:
             skips.append((x, mask))
@@ -233,6 +271,41 @@ class PartwiseUNet(PConvUNet):
     """
 
     conv = PartwiseConv2d
+
+
+class MergedMaskUNet(PConvUNet):
+    """`PConvUNet` whose decoder merges the masks of features and skip by OR.
+
+    Some public implementations do so.  A departure from the paper; see `MergedMaskConv2d`.
+    Parameters as `PConvUNet`; the state dicts have the same names and shapes.
+    """
+
+    conv = MergedMaskConv2d
+
+
+class _MaskAsInput(PConvUNet):
+    """The mask is a fourth channel of the image, 1 = known, at the first and the last layer."""
+
+    in_channels = 4
+
+    def pass_through(self, x: Tensor, mask: Tensor) -> Tensor:
+        """As `PConvUNet.pass_through`, of image (N, 3, H, W) and mask (N, 1, H, W)."""
+        return super().pass_through(torch.cat([x, mask.to(x.dtype)], dim=1), mask)
+
+
+class PartialMaskedUNet(_MaskAsInput):
+    """`PConvUNet` that sees the mask as an input channel too, at the first and the last layer.
+
+    What is the mask of that channel?  It is known everywhere, so one might say 1.  But then eq. 1
+    would count an entry as known at every pixel, no window would be unknown, and by eq. 2 the mask
+    would be all ones behind the first layer: nothing would be left of the hole that shrinks.  So
+    the channel shares the image's mask M; it is 1 where M is and nothing elsewhere, and M behind
+    each layer is that of `PConvUNet`.
+
+    The channel adds sum(w M) * sum(1) / sum(M) to a window: with equal weights w a constant, with
+    others it tells where in the window the known pixels lie, which `PConvUNet` is not told.
+    A departure from the paper.  Parameters as `PConvUNet`.
+    """
 
 
 class ResidualUNet(PartwiseUNet):
@@ -344,6 +417,55 @@ class ConvUNet(PConvUNet):
     conv = PlainConv2d
 
 
+class MaskedUNet(_MaskAsInput):
+    """`ConvUNet` that is given the mask: the plain twin that knows where the hole is.
+
+    The mask, 1 = known, is a fourth input channel of the first layer; the last one joins masked
+    image and mask.  Parameters as `PConvUNet`.
+    """
+
+    conv = PlainConv2d
+
+
+class GatedWideUNet(MaskedUNet):
+    """`MaskedUNet` of gated convolutions (Yu et al. 2019, "Free-form image inpainting").
+
+    Each layer is activation(norm(features)) * sigmoid(gate), features and gate from one input; the
+    rest, mask at the first and last layer included, is as `MaskedUNet`.  The last layer is an
+    ordinary convolution: it makes the picture, and a gate would pull colours to one value.  So
+    have it the authors' code, whose layers without activation return before they gate, and our
+    other networks, whose last layer has neither norm nor activation.  The activations are those of
+    our other networks, not the authors' ELU, so that the gate alone is compared.
+
+    Parameters
+    ----------
+    levels : int
+        Number of encoder levels.
+    base_channels : float
+        Width of the first level; with that of `PConvUNet`, twice its number of parameters.
+    """
+
+    block = GatedBlock
+
+
+class GatedUNet(GatedWideUNet):
+    """`GatedWideUNet` with about as many parameters as `PConvUNet` of the same arguments.
+
+    A gate doubles the weights of a layer, which grow with the square of the width: so each width is
+    that of `PConvUNet` over sqrt(2), rounded.
+
+    Parameters
+    ----------
+    levels : int
+        Number of encoder levels.
+    base_channels : float
+        Width of the first level of the `PConvUNet` that it goes with.
+    """
+
+    def __init__(self, levels: int = 8, base_channels: float = 64):
+        super().__init__(levels, base_channels / math.sqrt(2))
+
+
 class UNet(InpaintingNet):
     """Traditional U-Net, P-Conv's baseline: 3x3 convolutions of stride 1 and max pooling.
 
@@ -392,6 +514,11 @@ MODELS = {
     "refined": RefinedUNet,
     "conv": ConvUNet,
     "unet": UNet,
+    "masked": MaskedUNet,
+    "gated": GatedUNet,
+    "gated-wide": GatedWideUNet,
+    "partial-masked": PartialMaskedUNet,
+    "merged": MergedMaskUNet,
 }
 
 
@@ -400,7 +527,8 @@ def build_model(name: str, size: int, base_channels: int, seed: int) -> Inpainti
 
     Parameters
     ----------
-    name : {"pconv", "partwise", "residual", "refined", "conv", "unet"}
+    name : str
+        A key of `MODELS`: "pconv", "conv", "masked", "gated", ...
     size : int
         Training size in pixels, kept as `trained_size`; fixes the number of levels, but of "unet".
     seed : int

@@ -120,5 +120,5 @@ def test_a_perceptual_weight_below_0_is_refused(tmp_path, capsys, weight):
 
 def test_the_help_of_train_and_bench_names_what_is_where_torch_is():
     said = {name: run(IMPORTED, name, "--help").stdout for name in ("train", "bench")}
-    assert set(MODELS) | set(PRECISION_CHOICES) <= set(re.findall(r"\w+", said["train"]))
+    assert set(MODELS) | set(PRECISION_CHOICES) <= set(re.findall(r"[\w-]+", said["train"]))
     assert f"(default {table.PAIRS})" in " ".join(said["bench"].split())

@@ -27,9 +27,10 @@ def add(command) -> None:
     option("--images", required=True, metavar="DIR", help=photographs)
     option("--masks", metavar="DIR", help="mask pictures, black = hole (default: drawn anew)")
     option("--mask-kind", choices=KINDS, help="of the masks that are drawn; see masks --help")
-    networks = "pconv, the paper's partial U-Net (default); partwise, residual or refined, its "
-    networks += "departures; without masks conv, the same with plain convolutions, or unet, a "
-    networks += "traditional one"
+    networks = "pconv, the paper's partial U-Net (default); partwise, merged, partial-masked, "
+    networks += "residual or refined, its departures; masked, gated or gated-wide, the same with "
+    networks += "plain or gated convolutions that see the mask; without masks conv, the same with "
+    networks += "plain convolutions, or unet, a traditional one"
     option("--model", default="pconv", metavar="NAME", help=networks)
     option("--checkpoint", required=True, metavar="FILE", type=Path, help="where to save")
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")
