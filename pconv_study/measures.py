@@ -48,20 +48,24 @@ def measure(
     wanted : mapping
         What to measure, and on how many pictures: "crops" and "lama", crops a cell of
         `data.evaluation_cells`; "disc", pictures with a disc; "spectrum", crops a cell, of which
-        each photograph has one row.  With the ending "-statistics", as P-Conv measures.
+        each photograph has one row.  With the ending "-statistics", as P-Conv measures; with the
+        ending "@112", at so many pixels.
 
     Returns
     -------
     DataFrame
-        A row a picture: masks, photograph, crop, hole_ratio, border, ratio, and the measures of
+        A row a picture: masks, size, photograph, crop, hole_ratio, border, ratio, and the measures of
         `evaluation.picture_row`, or of `periodicity`.
     """
     tables = []
     for name, count in wanted.items():
+        name, _, other = name.partition("@")
         kind, _, statistics = name.partition("-")
         chosen = with_batch_statistics(net) if statistics else fill
-        for masks, part in _parts(kind, chosen, photos, size, span, count):
+        at = int(other or size)
+        for masks, part in _parts(kind, chosen, photos, at, span, count):
             part.insert(0, "masks", masks + (STATISTICS if statistics else ""))
+            part.insert(1, "size", DISC_SIZE if kind == DISC else at)
             tables.append(part)
     return pd.concat(tables, ignore_index=True)
 
