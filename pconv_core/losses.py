@@ -1,4 +1,10 @@
-"""The inpainting loss (eq. 7) and the VGG-16 features it looks through."""
+"""The inpainting loss (eq. 7) and the VGG-16 features it looks through.
+
+Pictures come in as RGB in [0, 1].  L_valid, L_hole and L_tv are taken on ImageNet-normalised
+values, less the mean and over the standard deviation of each channel, as the loss that the paper's
+authors published takes every term (models/loss.py of NVIDIA/partialconv).  The features bring
+their own scale.
+"""
 
 import math
 from itertools import pairwise
@@ -44,6 +50,12 @@ class VGGFeatures(nn.Module):
     width : float
         Scales the channels of "random"; 1 is VGG-16.
 
+    Attributes
+    ----------
+    definition : int
+        Raised by one when the arithmetic changes, so that rows of an older definition are not
+        taken for its own.
+
     Raises
     ------
     RuntimeError
@@ -66,6 +78,8 @@ class VGGFeatures(nn.Module):
     over a fixed set of photographs, so that the new mean is 1; Gatys et al. (2016) normalise their
     VGG so, filter by filter.  "imagenet" keeps the scale that torchvision's has.
     """
+
+    definition = 1
 
     def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
         super().__init__()
@@ -159,7 +173,21 @@ class InpaintingLoss(nn.Module):
         Of these draws.
     **weights : float
         Of the terms valid, hole, perceptual, style_out, style_comp, tv; others than `WEIGHTS`.
+
+    Attributes
+    ----------
+    definition : int
+        Raised by one when the arithmetic changes, so that rows of an older definition are not
+        taken for its own.  1 took the pixel terms on [0, 1].
+
+    Notes
+    -----
+    The paper does not say on which scale L_valid, L_hole and L_tv are taken.  Here it is that of
+    the authors' published loss, values less ImageNet's mean and over its standard deviation
+    (`pixels`), so a pixel's error counts 1/0.229, 1/0.224 and 1/0.225 as much as on [0, 1].
     """
+
+    definition = 2
 
     def __init__(
         self,
@@ -177,6 +205,7 @@ class InpaintingLoss(nn.Module):
                 f"features_share is {features_share:g}; it should be above 0 and at most 1"
             )
         self.features, self.style_scale = features, style_scale
+        self.normalise = Normalise()
         self.features_share, self.seed = features_share, seed
         self.weights = {**WEIGHTS, **weights}
 
@@ -231,9 +260,10 @@ class InpaintingLoss(nn.Module):
         if chosen is not None:
             # Indexed, not `index_select`: that would change the memory order.
             seen = tuple(x[chosen] for x in seen)
-        terms = {"valid": self.valid(out, image, mask), "hole": self.hole(out, image, mask)}
+        p_out, p_comp, p_gt = (self.pixels(x) for x in (out, comp, image))
+        terms = {"valid": self.valid(p_out, p_gt, mask), "hole": self.hole(p_out, p_gt, mask)}
         terms |= self.feature_terms(*seen)
-        terms["tv"] = self.total_variation(comp, mask)
+        terms["tv"] = self.total_variation(p_comp, mask)
         total = sum(self.weights[name] * term for name, term in terms.items())
         record = {"total": total, **terms}
         return total, {name: term.detach() for name, term in record.items()}
@@ -255,14 +285,18 @@ class InpaintingLoss(nn.Module):
 
     compose = staticmethod(composite)  # I_comp
 
+    def pixels(self, image: Tensor) -> Tensor:
+        """Bring (N, 3, H, W) in [0, 1] to the scale of `valid`, `hole` and `total_variation`."""
+        return self.normalise(image)
+
     @staticmethod
     def valid(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """L_valid = ||M (I_out - I_gt)||_1 / N, N = C H W."""
+        """L_valid = ||M (I_out - I_gt)||_1 / N, N = C H W, of what `pixels` returns."""
         return (mask * (out - image)).abs().mean()
 
     @staticmethod
     def hole(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """L_hole = ||(1 - M)(I_out - I_gt)||_1 / N, N = C H W."""
+        """L_hole = ||(1 - M)(I_out - I_gt)||_1 / N, N = C H W, of what `pixels` returns."""
         return ((1 - mask) * (out - image)).abs().mean()
 
     @staticmethod
@@ -279,7 +313,10 @@ class InpaintingLoss(nn.Module):
 
     @staticmethod
     def total_variation(comp: Tensor, mask: Tensor) -> Tensor:
-        """L_tv: L1 of neighbours of I_comp, both in the hole dilated by one pixel, over N."""
+        """L_tv: L1 of neighbours of I_comp, both in the hole dilated by one pixel, over N.
+
+        `comp` is what `pixels` returns of I_comp.
+        """
         region = F.max_pool2d(1 - mask, kernel_size=3, stride=1, padding=1)
         across = region[..., :, 1:] * region[..., :, :-1] * (comp[..., :, 1:] - comp[..., :, :-1])
         down = region[..., 1:, :] * region[..., :-1, :] * (comp[..., 1:, :] - comp[..., :-1, :])

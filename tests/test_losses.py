@@ -9,6 +9,7 @@ from torchvision.models import vgg16, vgg19
 
 from pconv_core import losses
 from pconv_core.losses import InpaintingLoss, VGGFeatures, gram
+from pconv_core.study.deviations import UnitPixels
 
 
 @pytest.fixture
@@ -27,17 +28,27 @@ def as64(*tensors):
     return [t.detach().numpy().astype(np.float64) for t in tensors]
 
 
-def test_pixel_terms(loss, batch):
-    out, image, mask = as64(*batch)
-    assert loss.valid(*batch).item() == pytest.approx(np.abs(mask * (out - image)).sum() / out.size)
-    hole = np.abs((1 - mask) * (out - image)).sum() / out.size
-    assert loss.hole(*batch).item() == pytest.approx(hole)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def test_total_variation_is_a_loop_over_the_dilated_hole(batch):
-    out, _, mask = batch
-    comp, m = as64(out, mask)
-    n, c, h, w = comp.shape
+def normalised(image):
+    """ImageNet's scale, a channel at a time."""
+    scaled = np.empty_like(image)
+    for c, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
+        scaled[:, c] = (image[:, c] - mean) / std
+    return scaled
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale"), [(InpaintingLoss, normalised), (UnitPixels, lambda image: image)]
+)
+def test_pixel_terms_by_a_loop_on_the_scale_of_the_loss(batch, kind, scale):
+    """Absolute differences, and L_tv a loop over the dilated hole."""
+    out, image, m = as64(*batch)
+    comp = scale(m * image + (1 - m) * out)
+    out, image = scale(out), scale(image)
+    n, _, h, w = comp.shape
+    error = np.abs(out - image)
     total = 0.0
     for i in range(n):
         near = np.zeros((h, w), bool)
@@ -49,8 +60,36 @@ def test_total_variation_is_a_loop_over_the_dilated_hole(batch):
                     total += np.abs(comp[i, :, y, x + 1] - comp[i, :, y, x]).sum()
                 if y + 1 < h and near[y, x] and near[y + 1, x]:
                     total += np.abs(comp[i, :, y + 1, x] - comp[i, :, y, x]).sum()
-    value = InpaintingLoss.total_variation(out, mask).item()
-    assert value == pytest.approx(total / (n * c * h * w), rel=1e-5)
+    without = dict.fromkeys(("perceptual", "style_out", "style_comp"), 0)
+    _, terms = kind(Forbidden(), **without)(*batch)
+    assert terms["valid"].item() == pytest.approx((m * error).sum() / error.size, rel=1e-5)
+    assert terms["hole"].item() == pytest.approx(((1 - m) * error).sum() / error.size, rel=1e-5)
+    assert terms["tv"].item() == pytest.approx(total / error.size, rel=1e-5)
+
+
+@pytest.mark.parametrize("channel", range(3))
+def test_each_channel_counts_by_its_own_deviation(loss, channel):
+    """Half of a picture is off by 0.1 in one channel."""
+    image = torch.full((1, 3, 16, 16), 0.5)
+    out, mask = image.clone(), torch.ones(1, 1, 16, 16)
+    out[:, channel] += 0.1
+    mask[..., :8] = 0
+    _, terms = loss(out, image, mask)
+    expected = 0.1 / STD[channel] / 3 / 2
+    assert terms["valid"].item() == terms["hole"].item() == pytest.approx(expected, rel=1e-5)
+    # 16 steps of 0.1 over the edge of the hole.
+    assert terms["tv"].item() == pytest.approx(2 * 16 * expected / 16**2, rel=1e-5)
+
+
+def test_unit_pixels_leave_the_features_as_they_are(loss, batch):
+    _, ours = loss(*batch)
+    _, unit = UnitPixels(loss.features)(*batch)
+    assert {n for n in ours if not torch.equal(ours[n], unit[n])} == {
+        "total",
+        "valid",
+        "hole",
+        "tv",
+    }
 
 
 def test_total_variation_reaches_both_neighbours(batch):
@@ -106,6 +145,8 @@ def test_weights_are_told_by_name(loss, batch):
         *batch
     )
     assert total == 2 * terms["tv"]
+    style = InpaintingLoss(loss.features, style_out=1.0, style_comp=2.0).weights
+    assert style == {**losses.WEIGHTS, "style_out": 1.0, "style_comp": 2.0}
 
 
 class Forbidden(torch.nn.Module):

@@ -117,6 +117,14 @@ class PerceptualOfOutput(InpaintingLoss):
         return InpaintingLoss.perceptual(f_out, f_gt, f_gt)
 
 
+class UnitPixels(InpaintingLoss):
+    """The pixel terms, L_valid, L_hole and L_tv, are taken on RGB in [0, 1]."""
+
+    def pixels(self, image: Tensor) -> Tensor:
+        """Leave the scale as it is."""
+        return image
+
+
 class ReplicaLoss(SwappedComposite, DetachedTotalVariation, PerceptualOfOutput):
     """All departures of P-Conv's loss."""
 
