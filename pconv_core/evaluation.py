@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -11,13 +12,20 @@ import pandas as pd
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import inpaint_biharmonic
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pconv_core import inpainting
 from pconv_core.files import lite0
 from pconv_core.masks.shape import depth
-from pconv_core.models import InpaintingNet, check_pair, composite, continuation
+from pconv_core.models import (
+    IMAGENET_MEAN,
+    InpaintingNet,
+    UNet,
+    check_pair,
+    composite,
+    continuation,
+)
 
 __all__ = [
     "BASELINES",
@@ -26,10 +34,13 @@ __all__ = [
     "differences",
     "evaluate",
     "feature_distance",
+    "hole_colour",
     "lite0_distance",
     "metrics",
     "network_fill",
     "overall",
+    "picture_row",
+    "towards_input",
 ]
 
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
@@ -38,6 +49,8 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 # A picture that is right to the last bit has no finite PSNR; this keeps means finite.
 MAX_PSNR = 100.0
 OPENCV_RADIUS = 3
+PATCH_RADIUS = 3  # patches of 7 x 7, as Barnes et al. (2009) have them
+EDGE = 4.0  # pixels from a known one that are a hole's edge
 UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
 SOURCE = "photograph"  # in tables of pictures: where a picture comes from
 # Pixels that go through EfficientNet-Lite0 at once: more do not stay in a processor's cache.
@@ -119,11 +132,50 @@ def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:
 # Fast marching (Telea 2004) and fluid dynamics (Bertalmio et al. 2001).
 telea = partial(_opencv, method=cv2.INPAINT_TELEA)
 navier_stokes = partial(_opencv, method=cv2.INPAINT_NS)
+
+
+def patchmatch(images: Tensor, masks: Tensor) -> Tensor:
+    """Fill with patches of what is known, found as by Barnes et al. (2009); package PyPatchMatch.
+
+    Its search is random, but begins at the same number for every picture.  A picture of which
+    nothing is known is filled with black.
+
+    Raises
+    ------
+    ValueError
+        If the package is not installed, or has no library for this machine.
+    """
+    library = _patchmatch_library()
+    filled = []
+    for image, mask in zip(images * masks, masks, strict=True):
+        pixels = np.rint(_picture(image) * 255).astype(np.uint8)
+        hole = (mask[0].numpy() == 0).astype(np.uint8)
+        library.set_random_seed(0)  # kept by the library for the whole process
+        filled.append(_tensor(library.inpaint(pixels, hole, patch_size=PATCH_RADIUS)) / 255)
+    return torch.stack(filled)
+
+
+def _patchmatch_library() -> ModuleType:
+    try:
+        import patchmatch as library
+    except ImportError:
+        found = "is not installed"
+    else:
+        if library.patchmatch_available:
+            return library
+        found = "has no compiled library for this machine"
+    raise ValueError(
+        f"the package PyPatchMatch (the method PatchMatch) {found}; install it by: "
+        "pip install --force-reinstall --no-deps PyPatchMatch==2.2.0"
+    )
+
+
 BASELINES: dict[str, Fill] = {
     "mean fill": mean_fill,
     "Navier-Stokes": navier_stokes,
     "Telea": telea,
     "biharmonic": biharmonic,
+    "PatchMatch": patchmatch,
     "continuation": continuation_fill,
 }
 
@@ -248,9 +300,8 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a picture: hole_ratio ("0.1-0.2"), border, ratio (the exact one); psnr, ssim, l1 and
-        lite0 (`lite0_distance`) of I_comp; psnr, ssim and l1 of its hole alone with the suffix
-        "_hole", of I_out with the suffix "_out".
+        A row a picture: hole_ratio ("0.1-0.2"), border, ratio (the exact one); then the measures
+        of `picture_row`.
     """
     rows = []
     for (lo, hi), border, images, masks in crops:
@@ -283,20 +334,44 @@ def picture_row(
     hole : ndarray of shape (H, W) and type bool
     distance : float
         The `lite0_distance` of I_comp.
+
+    Returns
+    -------
+    dict
+        psnr, ssim, l1 and lite0 of I_comp; psnr_hole, ssim_hole and l1_hole, of its hole alone;
+        psnr_edge, of the hole's pixels at most `EDGE` pixels (Euclidean) from a known one, and
+        psnr_inside, of the others, each NaN where there are none; psnr_out, ssim_out and l1_out,
+        of I_out.
     """
     of_comp, of_out = metrics(comp, truth, hole), metrics(out, truth)
     whole = {name: of_comp.pop(name) for name in of_out}
     of_out = {f"{name}_out": value for name, value in of_out.items()}
-    return {**whole, "lite0": distance, **of_comp, **of_out}
+    return {**whole, "lite0": distance, **of_comp, **_by_depth(comp, truth, hole), **of_out}
+
+
+def _by_depth(result: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> dict[str, float]:
+    # Of a picture that is hole all over, every pixel is far from a known one.
+    edge = hole & (depth(hole) <= EDGE) if not hole.all() else np.zeros_like(hole)
+    parts = {"psnr_edge": edge, "psnr_inside": hole & ~edge}
+    return {
+        name: psnr(result[part], truth[part]) if part.any() else math.nan
+        for name, part in parts.items()
+    }
 
 
 def by_bin(pictures: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the metrics, and the count, for each model, hole-ratio bin and border setting."""
+    """Mean of the metrics, and the count, for each model, hole-ratio bin and border setting.
+
+    A picture that has no value of a metric does not count in its mean.
+    """
     return _means(pictures, ["model", "hole_ratio", "border"])
 
 
 def overall(pictures: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the metrics, and the count, over a model's pictures with a hole ratio up to 0.5."""
+    """Mean of the metrics, and the count, over a model's pictures with a hole ratio up to 0.5.
+
+    A picture that has no value of a metric does not count in its mean.
+    """
     return _means(pictures[pictures["ratio"] <= 0.5].drop(columns="border"), ["model"])
 
 
@@ -412,17 +487,31 @@ def source_of(pictures: pd.DataFrame) -> pd.Series:
     return pictures[SOURCE] if SOURCE in pictures else pictures.index.to_series()
 
 
-def towards_input(fill: Fill, crops: Iterator[tuple]) -> float:
+def hole_colour(net: nn.Module) -> tuple[float, float, float]:
+    """RGB in [0, 1] that a network's input holds in the hole: its zero, see `models`."""
+    return (0.5, 0.5, 0.5) if isinstance(net, UNet) else IMAGENET_MEAN
+
+
+def towards_input(fill: Fill, crops: Iterator[tuple], colour: Sequence[float]) -> float:
     """How far I_out is from the input in the hole, over how far the ground truth is from it.
 
-    0 is a network that learned the identity and leaves the hole as it came, at mid-grey; one that
-    fills it with a picture's colours comes near 1.
+    0 is a network that learned the identity and leaves the hole as it came; one that fills it with
+    a picture's colours comes near 1.
+
+    Parameters
+    ----------
+    fill : Fill
+    crops : iterator of (bin, border, images, masks)
+        As `data.evaluation_set` yields them, at least one with a hole.
+    colour : sequence of shape (3,)
+        RGB in [0, 1], what the input of `fill` holds in the hole; see `hole_colour`.
     """
+    given = torch.tensor(colour).view(1, 3, 1, 1)
     moved = away = 0.0
     for *_, images, masks in crops:
         hole = 1 - masks
-        moved += ((fill(images, masks) - 0.5) * hole).abs().sum().item()
-        away += ((images - 0.5) * hole).abs().sum().item()
+        moved += ((fill(images, masks) - given) * hole).abs().sum().item()
+        away += ((images - given) * hole).abs().sum().item()
     return moved / away
 
 

@@ -1,5 +1,8 @@
+import sys
+
 import numpy as np
 import pandas as pd
+import patchmatch as library
 import pytest
 import torch
 from hypothesis import given, settings
@@ -177,6 +180,46 @@ def test_baselines_keep_known_pixels_and_fill_holes(crops, name):
         assert torch.allclose(fill(images * masks, masks), out, atol=1e-6), "saw into the hole"
 
 
+def test_patchmatch_gives_the_same_bytes_in_any_order(crops):
+    """Whatever came before, alone or in a batch; another random number would be another result."""
+    pairs = [(images, masks) for *_, images, masks in crops]
+    found = [evaluation.patchmatch(*pair) for pair in pairs]
+    for pair, expected in reversed(list(zip(pairs, found, strict=True))):
+        library.set_random_seed(7)
+        assert torch.equal(evaluation.patchmatch(*pair), expected)
+    together = evaluation.patchmatch(*(torch.cat(x) for x in zip(*pairs, strict=True)))
+    assert torch.equal(together, torch.cat(found))
+
+
+@pytest.mark.parametrize(("top", "left"), [(40, 41), (76, 76), (0, 41), (40, 0)])
+def test_patchmatch_repeats_a_pattern_up_to_the_border(top, left):
+    """Stripes of eight pixels; a hole of 20 x 20 inside, in a corner, at two sides."""
+    stripes = torch.tensor(8 * [0.2] + 8 * [0.8]).repeat(6).expand(1, 3, 96, 96)
+    mask = torch.ones(1, 1, 96, 96)
+    mask[..., top : top + 20, left : left + 20] = 0
+    assert (evaluation.patchmatch(stripes, mask) - stripes).abs().max() < 0.03
+    assert (evaluation.telea(stripes, mask) - stripes).abs().max() > 0.3
+
+
+def test_patchmatch_without_a_hole_or_without_anything_known(capfd):
+    images = torch.rand(1, 3, 33, 40)
+    known = evaluation.patchmatch(images, torch.ones(1, 1, 33, 40))
+    assert (known - images).abs().max() <= 0.501 / 255
+    black = evaluation.patchmatch(images, torch.zeros(1, 1, 33, 40))
+    assert torch.equal(black, torch.zeros_like(images))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_patchmatch_that_is_missing_is_named(monkeypatch):
+    pair = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    monkeypatch.setattr(library, "patchmatch_available", False)
+    with pytest.raises(ValueError, match=r"PyPatchMatch .* has no compiled library for this"):
+        evaluation.patchmatch(*pair)
+    monkeypatch.setitem(sys.modules, "patchmatch", None)
+    with pytest.raises(ValueError, match=r"is not installed; install it by: pip .*PyPatchMatch=="):
+        evaluation.patchmatch(*pair)
+
+
 def test_mean_fill_is_the_mean_of_the_known():
     image, mask = torch.rand(1, 3, 8, 8), torch.ones(1, 1, 8, 8)
     mask[..., :4] = 0
@@ -220,6 +263,49 @@ def test_error_by_distance_is_that_of_each_pixel_on_its_own():
     assert (table[table["model"] == "right"]["psnr"] == 100).all()
     with pytest.raises(ValueError, match="hole all over"):
         evaluation.by_distance(fills, iter([((0, 1), True, images, masks * 0)]))
+
+
+def test_psnr_at_the_edge_and_inside_of_a_hole_by_a_loop():
+    """The hole reaches the border, beyond which nothing is known."""
+    rng = np.random.default_rng(4)
+    truth, result = rng.random((2, 24, 30, 3))
+    hole = np.zeros((24, 30), dtype=bool)
+    hole[:13, 3:21], hole[20, 25] = True, True
+    known = np.argwhere(~hole)
+    squares = {"psnr_edge": [], "psnr_inside": []}
+    exactly = 0
+    for y, x in np.argwhere(hole):
+        # In whole numbers, so that "at most 4" is exact.
+        square = min((y - a) ** 2 + (x - b) ** 2 for a, b in known)
+        exactly += square == 16
+        name = "psnr_edge" if square <= 16 else "psnr_inside"
+        squares[name].extend((truth[y, x] - result[y, x]) ** 2)
+    assert exactly > 0
+    row = evaluation.picture_row(result, result, truth, hole, 0.0)
+    for name, values in squares.items():
+        assert row[name] == pytest.approx(-10 * np.log10(np.mean(values)))
+
+
+def test_psnr_of_a_part_without_pixels_is_no_number():
+    truth, result = np.random.default_rng(5).random((2, 20, 24, 3))
+    thin = np.zeros((20, 24), dtype=bool)
+    thin[5:13] = True  # 8 rows: 4 from each side
+    row = evaluation.picture_row(result, result, truth, thin, 0.0)
+    assert row["psnr_edge"] == row["psnr_hole"]
+    assert np.isnan(row["psnr_inside"])
+    row = evaluation.picture_row(result, result, truth, np.ones_like(thin), 0.0)
+    assert np.isnan(row["psnr_edge"])
+    assert row["psnr_inside"] == row["psnr_hole"]
+
+
+def test_means_leave_out_what_has_no_value():
+    frame = {"model": "a", "hole_ratio": ["0.1-0.2"] * 3 + ["0.2-0.3"], "border": True}
+    inside = [20.0, np.nan, 30.0, np.nan]
+    pictures = pd.DataFrame({**frame, "ratio": 0.15, "psnr_inside": inside})
+    table = evaluation.by_bin(pictures)
+    assert table["pictures"].tolist() == [3, 1]
+    assert table["psnr_inside"].tolist() == pytest.approx([25, np.nan], nan_ok=True)
+    assert evaluation.overall(pictures)["psnr_inside"].tolist() == [25]
 
 
 def test_means_by_bin_and_over_all():
@@ -328,17 +414,37 @@ def test_bootstrap_interval_is_that_of_the_mean():
     assert row["high"] == pytest.approx(gap.mean() + 1.96 * error, abs=0.15 * error)
 
 
-def test_towards_input_tells_the_identity(crops):
-    def same(images, masks):
-        return torch.where(masks.bool(), images, 0.5)
+@pytest.mark.parametrize("colour", [(0.5, 0.5, 0.5), (0.485, 0.456, 0.406), (0.9, 0.1, 0.4)])
+def test_towards_input_tells_the_identity(crops, colour):
+    given = torch.tensor(colour).view(1, 3, 1, 1)
 
-    assert evaluation.towards_input(same, iter(crops)) == 0
-    assert evaluation.towards_input(lambda images, masks: images, iter(crops)) == pytest.approx(1)
+    def same(images, masks):
+        return torch.where(masks.bool(), images, given)
 
     def halfway(images, masks):
-        return images / 2 + 0.25
+        return (images + given) / 2
 
-    assert evaluation.towards_input(halfway, iter(crops)) == pytest.approx(0.5)
+    def right(images, masks):
+        return images
+
+    for fill, expected in ((same, 0), (halfway, 0.5), (right, 1)):
+        found = evaluation.towards_input(fill, iter(crops), colour)
+        assert found == pytest.approx(expected)
+    another = (0.3, 0.6, 0.5)
+    assert evaluation.towards_input(same, iter(crops), another) > 0.1
+
+
+@pytest.mark.parametrize("name", ["conv", "unet"])
+def test_hole_colour_is_what_a_blind_network_sees(crops, name):
+    """With the hole painted in that colour and called known, its output is the same."""
+    net = build_model(name, 32, 4, seed=0)
+    fill, colour = evaluation.network_fill(net), evaluation.hole_colour(net)
+    *_, images, masks = crops[6]
+    painted = torch.where(masks.bool(), images, torch.tensor(colour).view(1, 3, 1, 1))
+    expected = fill(images, masks)
+    torch.testing.assert_close(fill(painted, torch.ones_like(masks)), expected)
+    black = fill(images * masks, torch.ones_like(masks))
+    assert (black - expected).abs().max() > 1e-3
 
 
 def test_losses_beside_p_convs_bands():

@@ -29,8 +29,9 @@ fill a wide hole coarse to fine; 0 is one pass.  hole_ratio: the bin, lo-hi.  ra
 hole pixels.  psnr in dB, at most 100; ssim; l1, the mean difference in percent of the range: of
 I_comp, whose known pixels are the photograph's.  lite0: the distance of I_comp from the photograph
 by unit-normalised features of EfficientNet-Lite0, without calibration; lower is better.
-psnr_hole, ssim_hole, l1_hole: of the hole alone.  psnr_out, ssim_out, l1_out: of I_out, the
-network's output all over.  In FILE_means.csv, pictures: how many."""
+psnr_hole, ssim_hole, l1_hole: of the hole alone.  psnr_edge: of its pixels at most 4 pixels from a
+known one; psnr_inside: of the others, empty where there are none.  psnr_out, ssim_out, l1_out: of
+I_out, the network's output all over.  In FILE_means.csv, pictures: how many."""
 
 
 def add(command) -> None:

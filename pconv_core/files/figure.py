@@ -20,6 +20,7 @@ COLOURS = {
     "Navier-Stokes": "#CC79A7",
     "Telea": "#000000",
     "biharmonic": "#E69F00",
+    "PatchMatch": "#882255",
     "continuation": "#7F5F00",  # darker than any of theirs
     "shipped weights": "#6A2C91",
 }

@@ -97,8 +97,9 @@ def rest(study: Study) -> dict:
         name: _a_picture(study, lambda short, fill=fill: short.evaluate({"": fill}, p.size))
         for name, fill in {**fills, **evaluation.BASELINES}.items()
     }
+    colour = evaluation.hole_colour(nets["pconv"])
     towards = _a_picture(
-        study, lambda s: evaluation.towards_input(fills["pconv"], s.evaluation_set(p.size))
+        study, lambda s: evaluation.towards_input(fills["pconv"], s.evaluation_set(p.size), colour)
     )
     few = _cells(study, 1)
     figure = _seconds(lambda: study.save_figure(few.examples_figure(nets, p.size), "plan"))

@@ -44,10 +44,12 @@ def measure(study: Study, first: Study, model: str, size: int) -> None:
     study.network(model, size, STAGES[-1])
     for stage in STAGES:
         # As stored: a network that was just trained differs in its memory order, and rounds so.
-        fill = evaluation.network_fill(study.network(model, size, stage))
+        net = study.network(model, size, stage)
+        fill = evaluation.network_fill(net)
         sizes = {p.size, p.small_size} if (model, stage) == ("pconv", STAGES[-1]) else {p.size}
         _save(study, PICTURES, f"{name}_{stage}", _pictures(first, fill, sizes))
-    moved = evaluation.towards_input(fill, first.evaluation_set(p.size))
+    colour = evaluation.hole_colour(net)
+    moved = evaluation.towards_input(fill, first.evaluation_set(p.size), colour)
     numbers = {"towards_input": moved, **disc.measure(fill)}
     _save(study, CASES, name, pd.DataFrame([numbers]))
     _save(study, MANIFEST, name, _manifest(study, model, size))
