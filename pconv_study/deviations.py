@@ -14,7 +14,10 @@ from pconv_core.files.foreign import UnscaledPartialConv2d
 from pconv_core.layers import PartialConv2d
 from pconv_core.losses import InpaintingLoss, VGGFeatures
 from pconv_core.models import InpaintingNet, Normalise, PConvUNet, UNet, composite, levels_for
+
 PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights
+
+
 class PaddingKnownConv2d(PartialConv2d):
     """Zero padding counts as known: windows over the border are not rescaled."""
 

@@ -165,9 +165,7 @@ class Experiment:
         """What a variant changes, with what the variant changes that it is `like`."""
         variants = self.raw["variants"]
         if variant not in variants:
-            raise ValueError(
-                f"no variant is named {variant!r}; there are: {', '.join(variants)}"
-            )
+            raise ValueError(f"no variant is named {variant!r}; there are: {', '.join(variants)}")
         own = dict(variants[variant] or {})
         own.pop("seeds", None)
         like = own.pop("like", None)
