@@ -117,6 +117,14 @@ class UnitPixels(InpaintingLoss):
         return image
 
 
+class SignedPixels(InpaintingLoss):
+    """The pixel terms are taken on RGB in [-1, 1], as P-Conv's."""
+
+    def pixels(self, image: Tensor) -> Tensor:
+        """Bring (N, 3, H, W) in [0, 1] to that range."""
+        return 2 * image - 1
+
+
 class MinusOneToOne(nn.Module):
     """RGB in [-1, 1], as P-Conv feeds VGG, in units of what these weights expect.
 
