@@ -5,6 +5,7 @@ processes or an interruption cannot change what a network sees.
 """
 
 import signal
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,11 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pconv_core.files.formats import ENDINGS
-from pconv_core.files.listing import photographs
-from pconv_core.files.pictures import read_hole, read_photo
 from pconv_core.masks import BINS, KINDS, LAMA, MOST_HOLE, lama_mask, random_mask
-from pconv_core.masks.seeding import generator
+from pconv_core.photos import ENDINGS, photographs, read_hole, read_photo, resized_hole
+from pconv_core.seeding import generator
 
 __all__ = ["MaskFolder", "Photos", "Samples", "batches", "evaluation_set", "open_photos"]
 
@@ -40,14 +39,13 @@ _EMBEDDED = {
     # Never trained on.
     "test": ("skimage/data/astronaut.png", "skimage/data/chelsea.png"),
 }
-# Data sets with their folders in the official archives, by split.
+# Data sets with their folders in the official archives, of training and of validation.
 OFFICIAL = {
-    "places365": {
-        "name": "Places365-Standard",
-        "train": ("train", "data_256_standard", "data_large_standard", "data_256", "data_large"),
-        "val": ("val", "val_256", "val_large"),
-    },
-    "coco2014": {"name": "COCO 2014", "train": ("train2014",), "val": ("val2014",)},
+    "places365": (
+        ("train", "data_256_standard", "data_large_standard", "data_256", "data_large"),
+        ("val", "val_256", "val_large"),
+    ),
+    "coco2014": (("train2014",), ("val2014",)),
 }
 _NOTICES = (signal.SIGTERM, signal.SIGINT)
 MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
@@ -55,7 +53,7 @@ LAMA_CELLS = 3  # of the evaluation set, for a kind of mask that knows no bins
 
 
 class Cut(NamedTuple):
-    """A square to be cut from a photograph of any size; `random_cut` draws one."""
+    """A square to be cut from a photograph of any size."""
 
     share: float  # side in short sides of the photograph
     down: float  # place between the upper end (0) and the lower end (1)
@@ -69,19 +67,13 @@ class Photos(Sequence):
     Parameters
     ----------
     paths : sequence of Path or str
+        Within `root`; at least one, or a ValueError is raised.
     name : str
         What messages call this source.
     keep : bool
         Whether decoded photographs stay in memory (for the few embedded ones).
-    root : Path, optional
-        What the paths are relative to.
     names : sequence of str, optional
-        What tables call the photographs; without them, by their paths within `root`.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
+        What tables call the photographs; without them, by their paths.
     """
 
     def __init__(
@@ -111,9 +103,8 @@ class Photos(Sequence):
 
     def subset(self, kept: Sequence[int], name: str) -> "Photos":
         """Some of the photographs, in their order; ValueError if none."""
-        some = Photos([self.paths[k] for k in kept], name, not self._shrinks, self.root)
-        some._names = self._names and [self._names[k] for k in kept]
-        return some
+        names = self._names and [self._names[k] for k in kept]
+        return Photos([self.paths[k] for k in kept], name, not self._shrinks, self.root, names)
 
     def path(self, index: int) -> Path:
         """Path of photograph `index`."""
@@ -134,74 +125,48 @@ def embedded(split: str) -> Photos:
 def folder(root: str | Path) -> Photos:
     """All photographs below a folder, in the order of their paths; ValueError without any."""
     root = Path(root)
-    if root.is_file():
-        raise ValueError(f"{root} is a file; it should be a folder of photographs")
     if not root.is_dir():
-        raise ValueError(f"no folder at {root}; it should be a folder of photographs")
+        found = f"{root} is a file" if root.is_file() else f"no folder at {root}"
+        raise ValueError(f"{found}; it should be a folder of photographs")
     return Photos(photographs(root), f"folder {root}", root=root)
 
 
-def places365(root: str | Path, split: str = "train") -> Photos:
-    """Split "train" or "val" of Places365-Standard, as unpacked from the official archives.
-
-    Either layout will do: `train/` and `val/` with a folder a class (easy-format archive), or
-    `data_256_standard/` or `data_large_standard/` and `val_256/` or `val_large/`.
-    """
-    return _official("places365", root, split)
-
-
-def coco2014(root: str | Path, split: str = "train") -> Photos:
-    """Split "train" or "val" of COCO 2014, as unpacked: `train2014/` and `val2014/`."""
-    return _official("coco2014", root, split)
-
-
 def open_photos(source: str, split: str) -> Photos:
-    """Open a source by the name a profile gives it.
+    """Open "embedded", "places365:DIR", "coco2014:DIR", or a folder by its path.
 
-    Parameters
-    ----------
-    source : str
-        "embedded", "places365:DIR", "coco2014:DIR", or the path of a folder.
-    split : {"train", "test"}
-        "test" means the validation images of the two data sets.
+    The split is "train", or "test", which means the validation images of the two data sets.
     """
     if source == "embedded":
         return embedded(split)
     kind, _, root = source.partition(":")
-    if root and kind in OFFICIAL:
-        return _official(kind, root, "train" if split == "train" else "val")
-    return folder(source)
-
-
-def source_name(source: str) -> str:
-    """Name a source in a table: of a folder the last two parts of its path, no more."""
-    kind, _, root = source.partition(":")
-    if root and kind in OFFICIAL:
-        return kind
-    return "/".join([part for part in Path(source).parts if part != "/"][-2:])
+    if not root or kind not in OFFICIAL:
+        return folder(source)
+    names = OFFICIAL[kind][split != "train"]
+    for name in names:
+        if (Path(root) / name).is_dir():
+            return folder(Path(root) / name)
+    raise ValueError(f"{root} is not {kind}: it should hold the folder {' or '.join(names)}")
 
 
 class MaskFolder:
-    """Masks on disk, black = hole, from which training draws: any of them, turned and mirrored."""
+    """Masks on disk from which training draws: any of them, turned and mirrored."""
 
-    def __init__(self, root: str | Path):
-        self.masks = folder(root)
+    def __init__(self, root: str | Path, hole: str = "black"):
+        self.masks, self.hole = folder(root), hole
 
     def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Draw a mask of shape (size, size), float32: 1 = known, 0 = hole."""
         index, turns, mirrored = rng.integers(0, [len(self.masks), 4, 2])
-        known = ~read_hole(self.masks.path(index), None, may_be_empty=True)
-        known = np.rot90(known, turns)[:, :: 1 - 2 * int(mirrored)].astype(np.float32)
-        # The nearest pixel: a mask that was smoothed would no longer be 0 or 1.
-        return cv2.resize(known, (size, size), interpolation=cv2.INTER_NEAREST)
+        hole = read_hole(self.masks.path(index), None, self.hole, may_be_empty=True)
+        hole = np.rot90(hole, turns)[:, :: 1 - 2 * int(mirrored)]
+        return (~resized_hole(np.ascontiguousarray(hole), (size, size))).astype(np.float32)
 
 
 class Samples(Dataset):
     """Endless training samples: number -> (image, mask).
 
-    Each pass over the photographs takes them in a new order.  A square of `span` of the short
-    side is cut out, perhaps mirrored, resized to `size`; the mask has a hole ratio in `ratio` and
-    touches the border or not.
+    Each pass over the photographs takes them in a new order.  A square is cut out, perhaps
+    mirrored, and resized.
 
     Parameters
     ----------
@@ -217,9 +182,8 @@ class Samples(Dataset):
         Side of the square in short sides of the photograph, at most 1.
     masks : MaskFolder, optional
         Masks to take instead of drawing them; `ratio`, `border` and `kind` then mean nothing.
-    kind : {"occlusion", "strokes", "thin", "mixed"} or one of `masks.LAMA`
-        Of mask; see `masks.random_mask` and, for the latter, `masks.lama_mask`, to which `ratio`
-        and `border` mean nothing.
+    kind : str
+        Of `masks.KINDS` or `masks.LAMA`; to the latter `ratio` and `border` mean nothing.
     unreadable : Path, optional
         File that lists the photographs that cannot be read.  The next one takes the place of such
         a one; more than 1 % of them are an error.  Without the file, the first one is.
@@ -273,15 +237,15 @@ class Samples(Dataset):
                 index = (index + 1) % len(self.photos)
 
     def _list_unreadable(self, index: int, error: ValueError) -> None:
-        path = str(self.photos.path(index))
-        listed = set()
-        if self.unreadable.is_file():
-            listed = {line.partition("\t")[0] for line in self.unreadable.open(encoding="utf-8")}
-        if path not in listed:
-            self.unreadable.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.unreadable, "a", encoding="utf-8") as file:
-                file.write(f"{path}\t{error}\n")
-            listed.add(path)
+        line = f"{self.photos.path(index)}\t{error}\n"
+        self.unreadable.parent.mkdir(parents=True, exist_ok=True)
+        how = {"encoding": "utf-8", "errors": "surrogateescape"}  # names as they are
+        with open(self.unreadable, "a+", **how) as file:
+            file.seek(0)
+            listed = set(file)
+            if line not in listed:
+                file.write(line)
+        listed.add(line)
         if len(listed) > MOST_UNREADABLE * len(self.photos):
             raise ValueError(
                 f"{len(listed)} of the {len(self.photos)} photographs of {self.photos.name} cannot "
@@ -328,40 +292,29 @@ def batches(
     rank, count = part
     starts = range(first + rank * batch_size, last, count * batch_size)
     numbers = [start + k for start in starts for k in range(batch_size)]
-    loader = DataLoader(
-        samples, batch_size, sampler=numbers, num_workers=workers, worker_init_fn=_begin_loader
-    )
+    # It draws a number that nothing here needs: not from torch's own generator.
+    apart = {"worker_init_fn": _begin_loader, "generator": torch.Generator()}
+    loader = DataLoader(samples, batch_size, sampler=numbers, num_workers=workers, **apart)
     with _held_back():
         loaded = iter(loader)
     try:
         yield from loaded
-    except ValueError as error:
+    except BaseException as error:
+        # The processes end with the last reference to `loaded`.  A traceback would hold one until
+        # the interpreter ends, which would then wait for ever: they ignore its SIGTERM.
+        traceback.clear_frames(error.__traceback__)
+        if not isinstance(error, ValueError):
+            raise
         # A loader process wraps the message in its traceback; its last line is the message.
         last_line = str(error).strip().splitlines()[-1]
         raise ValueError(last_line.removeprefix("ValueError: ")) from None
     finally:
-        # Not when the last reference is gone, which a traceback may hold until the interpreter
-        # ends; it would then wait for ever for processes that ignore its SIGTERM.
-        if workers:
-            loaded._shutdown_workers()
+        del loaded
 
 
-def evaluation_set(
-    photos: Photos,
-    size: int,
-    per_cell: int,
-    seed: int,
-    span: tuple[float, float] = (0.125, 0.5),
-    kind: str = KINDS[0],
-) -> Iterator[tuple]:
-    """Yield the evaluation set, cell by cell: (bin, border, images, masks).
-
-    Every bin of `masks.BINS`, with and without border, has `per_cell` samples; for a kind of
-    `masks.LAMA`, which knows no bins, there are `LAMA_CELLS` cells of the interval 0 to 0.5.  The
-    squares cut from the photographs are the same at every size and for every kind of mask.
-    """
-    cells = evaluation_cells(photos, size, per_cell, seed, span, kind)
-    for ratio, border, samples, numbers in cells:
+def evaluation_set(*arguments, **named) -> Iterator[tuple]:
+    """Yield the evaluation set of `evaluation_cells`: (bin, border, images, masks) of each cell."""
+    for ratio, border, samples, numbers in evaluation_cells(*arguments, **named):
         pairs = [samples[number] for number in numbers]
         images, masks = (torch.stack(column) for column in zip(*pairs, strict=True))
         yield ratio, border, images, masks
@@ -375,7 +328,12 @@ def evaluation_cells(
     span: tuple[float, float] = (0.125, 0.5),
     kind: str = KINDS[0],
 ) -> Iterator[tuple]:
-    """Yield what `evaluation_set` is made of: (bin, border, Samples, their numbers)."""
+    """Yield the cells of an evaluation set: (bin, border, Samples, their numbers).
+
+    Every bin of `masks.BINS`, with and without border, has `per_cell` samples; for a kind of
+    `masks.LAMA`, which knows no bins, there are `LAMA_CELLS` cells of the interval 0 to 0.5.  The
+    squares cut from the photographs are the same at every size and for every kind of mask.
+    """
     cells = [(2 * i + border, r, border) for i, r in enumerate(BINS) for border in (True, False)]
     if kind in LAMA:
         cells = [(k, (0, MOST_HOLE), True) for k in range(LAMA_CELLS)]
@@ -411,14 +369,6 @@ def _begin_loader(_: int) -> None:
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return generator(seed, epoch, "order").permutation(count)
-
-
-def _official(kind: str, root: str | Path, split: str) -> Photos:
-    name, folders = OFFICIAL[kind]["name"], OFFICIAL[kind][split]
-    for candidate in folders:
-        if (Path(root) / candidate).is_dir():
-            return folder(Path(root) / candidate)
-    raise ValueError(f"{root} is not {name}: it should hold the folder {' or '.join(folders)}")
 
 
 def _package_file(entry: str) -> Path:

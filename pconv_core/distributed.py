@@ -1,13 +1,10 @@
-"""Several processes that train one network: `torchrun ... -m pconv_core train ...`.
+"""Several processes that train one network: `torchrun ... -m pconv_cli train ...`.
 
 Every process takes its own part of each batch; gradients are averaged and batch norm looks at the
-whole batch, so N processes do what one does with an N-fold batch.  Where only a share of a batch
-passes through the perceptual features, each process draws its own.
+whole batch, so N processes do what one does with an N-fold batch.
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,32 +42,6 @@ def group() -> Iterator[torch.device]:
         yield device
     finally:
         dist.destroy_process_group()
-
-
-def launch(count: int, module: str, *arguments: object) -> None:
-    """Run a module in `count` processes that train together, and wait for them: torchrun.
-
-    Raises
-    ------
-    RuntimeError
-        If one of them fails; what it said went to standard error.
-    """
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, f"--nproc-per-node={count}", "-m", module, *map(str, arguments)]
-    process = subprocess.Popen(command)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        process.wait()  # they got the interrupt as well, and save before they end
-        raise
-    if code != 0:
-        raise RuntimeError(f"{module} in {count} processes ended with exit code {code}")
-
-
-def wait() -> None:
-    """Wait until all processes have come here."""
-    if processes() > 1:
-        dist.barrier()
 
 
 def wrap(model: nn.Module) -> nn.Module:

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import sys
 from pathlib import Path
 
 import torch
@@ -24,28 +23,16 @@ def device(wanted: str = "auto") -> torch.device:
 
 
 def precision(wanted: str, device: torch.device) -> str:
-    """Choose a precision: "auto" is bfloat16 where the device computes in it, or else float32.
-
-    Parameters
-    ----------
-    wanted : str
-        "auto", or a precision, which is returned as it is.
-    device : torch.device
-        A GPU is asked for arithmetic of its own, not emulated; a processor for any of
-        `BFLOAT16_INSTRUCTIONS`.
-    """
+    """Choose a precision: "auto" is bfloat16 where the device computes in it, or else float32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         has = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has = any(_instructions().get(name) for name in BFLOAT16_INSTRUCTIONS)
+        # Older versions of torch cannot say.
+        can = getattr(torch.cpu, "get_capabilities", dict)()
+        has = any(can.get(name) for name in BFLOAT16_INSTRUCTIONS)
     return "bfloat16" if has else "float32"
-
-
-def _instructions() -> dict[str, object]:
-    """What the processor can do, by torch's names; nothing if torch is too old to say."""
-    return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 def describe(device: torch.device, precision_wanted: str = "float32") -> str:
@@ -58,19 +45,6 @@ def describe(device: torch.device, precision_wanted: str = "float32") -> str:
     if precision_wanted != "float32":
         hardware += f", {precision(precision_wanted, device)}"
     return f"{hardware}, torch {torch.__version__.partition('+')[0]}"
-
-
-def peak_memory(device: torch.device) -> float:
-    """Bytes that this process had at its peak: of a GPU what torch allocated, or else resident."""
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    try:
-        import resource  # Windows has none
-    except ImportError:
-        return float("nan")
-    # In KiB, on a Mac in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _processor() -> str:

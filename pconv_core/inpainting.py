@@ -1,9 +1,7 @@
 """One photograph of any size in, the repaired one out, at native resolution.
 
-A hole deeper than those of training is filled coarse to fine, by the same weights: picture and mask
-are halved until the network reaches everywhere in the hole, and what it fills in there becomes the
-middle of the hole on the next level.  That is an addition to the paper, which fills 512 pixels in
-one pass; nothing changes for pictures without such a hole.
+A hole deeper than those of training is filled coarse to fine, by the same weights.  That is an
+addition to the paper, which fills 512 pixels in one pass.
 """
 
 import math
@@ -42,7 +40,7 @@ REACH = 1 / 8
 # Depth in pixels over which a level hands over to the coarser one.
 FADE = 16
 
-# One pass: (network, picture, hole) -> I_out, as `fill`.
+# (network, picture, hole) -> I_out, as `fill`.
 Pass = Callable[[InpaintingNet, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -62,6 +60,7 @@ def inpaint(
     rgb : ndarray of shape (H, W, 3), float32
         In [0, 1]; what it holds in the hole is not looked at.
     hole : ndarray of shape (H, W), bool
+        ValueError if no pixel is known.
     window, overlap : int
         Side of a window in pixels, and what two neighbours share; their results fade into each
         other there.  Windows without hole are left out.
@@ -70,11 +69,6 @@ def inpaint(
     -------
     ndarray of shape (H, W, 3), float32
         In [0, 1]; exactly `rgb` where there is no hole.
-
-    Raises
-    ------
-    ValueError
-        If no pixel is known.
     """
     in_windows = partial(_in_windows, window=window, overlap=overlap)
     return np.where(hole[..., None], coarse_to_fine(net, rgb, hole, in_windows), rgb)
@@ -91,22 +85,8 @@ def coarse_to_fine(
     whose radius is `REACH` training sizes, so thin branches of a wide hole are filled at native
     resolution, and a picture without wide holes in one pass, exactly.
 
-    Parameters
-    ----------
-    net, rgb, hole
-        As those of `inpaint`.
-    one_pass : callable, optional
-        What fills a picture in one pass; `fill`, unless told otherwise.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), float32
-        I_out, in [0, 1]; where the picture is known, that of the last pass.
-
-    Raises
-    ------
-    ValueError
-        If no pixel is known.
+    Arguments and errors are those of `inpaint`; `one_pass` is `fill` unless told otherwise.
+    Returns I_out, (H, W, 3) in [0, 1]; where the picture is known, that of the last pass.
     """
     one_pass = one_pass or fill
     wide = _wide(net, hole)
@@ -134,9 +114,9 @@ def halvings(net: InpaintingNet, hole: np.ndarray) -> int:
 @torch.no_grad()
 def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """Run the network on a picture at once, as `inpaint`; returns I_out, clipped to [0, 1]."""
-    device = next(net.parameters()).device
-    image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(device)
-    mask = torch.from_numpy((~hole).astype(np.float32))[None, None].to(device)
+    like = next(net.parameters())
+    image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(like)
+    mask = torch.from_numpy((~hole).astype(np.float32))[None, None].to(like)
     height, width = hole.shape
     # Zeros below and on the right: hole.
     pad = (0, max(0, MIN_SIZE - width), 0, max(0, MIN_SIZE - height))

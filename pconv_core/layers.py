@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MergedMaskConv2d", "PartialConv2d", "PartwiseConv2d", "PlainConv2d"]
+__all__ = [
+    "MergedMaskConv2d",
+    "PartialConv2d",
+    "PartwiseConv2d",
+    "PlainConv2d",
+    "UnscaledPartialConv2d",
+]
 
 Parts = Tensor | Sequence[Tensor]
 
@@ -27,15 +34,8 @@ class PartialConv2d(nn.Conv2d):
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
-        As for `torch.nn.Conv2d`, which see; `padding` may be "same" or "valid".
-    padding_mode, device, dtype
+    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
         As for `torch.nn.Conv2d`.
-
-    Notes
-    -----
-    `torch.func.vmap`, `torch.jit.trace`, `torch.export` and the meta device are supported: whether
-    a mask is all ones is asked only where its values can be seen, and never decides a trace.
 
     Examples
     --------
@@ -64,25 +64,18 @@ class PartialConv2d(nn.Conv2d):
         new_mask : Tensor of shape (N, 1, H', W'), of the type of `y`
             1 = known, 0 = hole; carries no gradient.  With groups its shape is that of `y`, since
             each group knows windows of its own, unless `mask` is one tensor of one channel.
-
-        Raises
-        ------
-        ValueError
-            If the shapes of features and masks do not belong together.
         """
         features, masks = _as_parts(x), _as_parts(mask)
         _check_parts(features, masks, self.in_channels)
         if features[0].dim() == 3:
             y, new_mask = self.forward([f[None] for f in features], [m[None] for m in masks])
             return y[0], new_mask[0]
-        known = [
-            m.expand(f.shape[0], -1, -1, -1) != 0 for f, m in zip(features, masks, strict=True)
+        pairs = [
+            (f, m.expand(f.shape[0], -1, -1, -1) != 0) for f, m in zip(features, masks, strict=True)
         ]
         # Not a product: 0 times NaN is NaN, forwards and backwards.
-        features = [torch.where(m, f, 0) for f, m in zip(features, known, strict=True)]
-        return self.convolve(
-            features, [m.to(f.dtype) for f, m in zip(features, known, strict=True)]
-        )
+        features = [torch.where(m, f, 0) for f, m in pairs]
+        return self.convolve(features, [m.to(f.dtype) for f, m in pairs])
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """As `forward`, for features that are 0 in their holes already; nothing is checked.
@@ -91,9 +84,7 @@ class PartialConv2d(nn.Conv2d):
         of the layers that read them.
         """
         ratio, new_mask = self._rescaling([f.shape[1] for f in known], masks)
-        # In place: the gradient of the convolution needs its input and weight, not its result.
-        y = _convolve(self, known, bias=None)
-        return self._shifted(y.mul_(ratio.to(y.dtype)), new_mask)
+        return self._shifted(_rescaled(_convolve(self, known, bias=None), ratio), new_mask)
 
     def _shifted(self, y: Tensor, new_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Add the bias, in place, where the new mask says known."""
@@ -165,11 +156,9 @@ class PartwiseConv2d(PartialConv2d):
 
     A part of which a window holds no known entry adds nothing to it.
 
-    This is not eq. 1, which divides by one sum over all channels.  There, in the last layer of a
-    U-Net, the decoder's channels are many and all known, so a window that lacks most of its pixels
-    of the image is hardly rescaled, and the image's part fades towards the edge of a hole.  Called
-    with one part the two are the same.  Parameters and shapes as `PartialConv2d`, but several parts
-    go with one group only.
+    This is not eq. 1, which divides by one sum over all channels: in the last layer of a U-Net the
+    decoder's channels are many and all known, so a window that lacks most of its image is hardly
+    rescaled there.  Several parts go with one group only.
     """
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -179,8 +168,7 @@ class PartwiseConv2d(PartialConv2d):
         y = new_mask = None
         for part, mask, weight in zip(known, masks, _split(self.weight, known), strict=True):
             ratio, found = self._rescaling([part.shape[1]], [mask])
-            term = self._conv_forward(part, weight, None)
-            term = term.mul_(ratio.to(term.dtype))
+            term = _rescaled(self._conv_forward(part, weight, None), ratio)
             y = term if y is None else y.add_(term)
             new_mask = found if new_mask is None else torch.maximum(new_mask, found)
         return self._shifted(y, new_mask)
@@ -193,9 +181,8 @@ class MergedMaskConv2d(PartialConv2d):
     M = max over p of M_p, for all channels of all parts; eq. 1 and 2 then hold with X the
     concatenation of the X_p * M_p.
 
-    This is not eq. 1, in which each channel has a mask of its own.  Here the zeros that a part has
-    in its hole count as known wherever another part is known, and a window is not rescaled for
-    them.  Called with one part the two are the same.  Parameters and shapes as `PartialConv2d`.
+    This is not eq. 1, in which each channel has a mask of its own: the zeros that a part has in its
+    hole count as known wherever another part is known.
     """
 
     def convolve(self, known: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -204,6 +191,15 @@ class MergedMaskConv2d(PartialConv2d):
             merged = torch.cat(list(masks), dim=1).amax(1, keepdim=True)
             masks = [merged] * len(masks)
         return super().convolve(known, masks)
+
+
+class UnscaledPartialConv2d(PartialConv2d):
+    """1/sum(M) without sum(1), as version 1 of the paper has it; P-Conv's layer."""
+
+    def _rescaling(self, channels, masks) -> tuple[Tensor, Tensor]:
+        ratio, new_mask = super()._rescaling(channels, masks)
+        window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
+        return ratio / window, new_mask
 
 
 class PlainConv2d(nn.Conv2d):
@@ -239,6 +235,15 @@ def _convolve(layer: nn.Conv2d, parts: Sequence[Tensor], bias: Tensor | None) ->
     for part, weight in zip(parts[1:], weights[1:], strict=True):
         y = y.add_(layer._conv_forward(part, weight, None))
     return y
+
+
+def _rescaled(y: Tensor, ratio: Tensor) -> Tensor:
+    """The result of a convolution times sum(1)/sum(M)."""
+    if y.dtype == torch.float16:
+        # The ratio of a wide layer is beyond the largest such number, 65,504; their product is not.
+        return (y.float() * ratio).half()
+    # In place: the gradient of the convolution needs its input and weight, not its result.
+    return y.mul_(ratio.to(y.dtype))
 
 
 def _split(weight: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -291,16 +296,11 @@ def _check_parts(features: list[Tensor], masks: list[Tensor], in_channels: int) 
     if channels != in_channels:
         raise ValueError(f"features have {channels} channels, the layer takes {in_channels}")
     for f, m in zip(features, masks, strict=True):
-        if not _fits(m, f):
-            allowed = [(*f.shape[:-3], c, *f.shape[-2:]) for c in (1, f.shape[-3])]
+        *lead, height, width = f.shape
+        # A 1 may stand for batch or channels.
+        if tuple(m.shape) not in product(*((size, 1) for size in lead), [height], [width]):
+            allowed = [(*lead[:-1], c, height, width) for c in (1, lead[-1])]
             raise ValueError(
                 f"mask has shape {tuple(m.shape)}, features have {tuple(f.shape)}; "
                 f"the mask should be {allowed[0]} or {allowed[1]}"
             )
-
-
-def _fits(mask: Tensor, features: Tensor) -> bool:
-    """Whether a mask is of the shape of its features, apart from a 1 for batch or channels."""
-    if mask.dim() != features.dim() or mask.shape[-2:] != features.shape[-2:]:
-        return False
-    return all(m in (f, 1) for m, f in zip(mask.shape[:-2], features.shape[:-2], strict=True))

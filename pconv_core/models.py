@@ -11,23 +11,21 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from pconv_core.continuation import continuation, known_mean
 from pconv_core.layers import MergedMaskConv2d, PartialConv2d, PartwiseConv2d, PlainConv2d, seen
 
 __all__ = [
     "ConvUNet",
     "GatedUNet",
-    "GatedWideUNet",
     "MaskedUNet",
     "MergedMaskUNet",
     "PConvUNet",
     "PartialMaskedUNet",
     "PartwiseUNet",
     "RefinedUNet",
-    "ResidualUNet",
     "UNet",
     "build_model",
     "composite",
-    "continuation",
     "levels_for",
 ]
 
@@ -35,9 +33,6 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LEAK = 0.2  # slope of the leaky ReLU below 0 in the paper's decoder
 MIN_SIZE = 32
-# Of `continuation`, on each level.
-_MEANS, _STEPS = 2, 6
-_STEP, _MOMENTUM = 1.2, 0.4
 
 
 def levels_for(size: int) -> int:
@@ -57,27 +52,17 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Standardise an (N, 3, H, W) image."""
         return (image - self.mean) / self.std
 
     def inverse(self, image: Tensor) -> Tensor:
-        """Undo `forward`."""
         return image * self.std + self.mean
 
 
 class InpaintingNet(nn.Module):
-    """What the networks share: input check, frozen encoder norm, initial weights.
+    """What the networks share: frozen encoder norm, folding, initial weights."""
 
-    Attributes
-    ----------
-    trained_size : int
-        Side in pixels of the pictures that it is trained on; P-Conv's, if not known.
-    definition : int
-        Raised by one when the arithmetic of the class changes, so that rows measured of an older
-        one are not taken for its own.
-    """
-
-    trained_size = 256
+    trained_size = 256  # side in pixels of the pictures that it is trained on; P-Conv's
+    # Raised by one when the arithmetic changes, so that rows of older ones are not taken for its.
     definition = 1
 
     def __init__(self):
@@ -106,13 +91,8 @@ class InpaintingNet(nn.Module):
     def folded(self) -> "InpaintingNet":
         """Return a copy for inference with every batch norm folded into the convolution before it.
 
-        Exact, but for rounding: what the norm would leave in the hole never counts, and eq. 1
-        scales before it shifts, as the folded weights and bias do.
-
-        Raises
-        ------
-        ValueError
-            In training mode, in which the norm follows each batch.
+        Exact, but for rounding: eq. 1 scales before it shifts, as the folded weights and bias do.
+        ValueError in training mode, in which the norm follows each batch.
         """
         if self.training:
             raise ValueError("the network is in training mode; call eval() before folded()")
@@ -148,7 +128,6 @@ class Block(nn.Module):
         self.activation = activation
 
     def forward(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Map features that are 0 in their holes to such features."""
         x, mask = self.conv.convolve(parts, masks)
         if not isinstance(self.norm, nn.Identity):
             x = self.conv.empty_hole(self.norm(x), mask)
@@ -156,11 +135,9 @@ class Block(nn.Module):
 
 
 class GatedBlock(Block):
-    """Gated convolution (Yu et al. 2019): activation(norm(features)) * sigmoid(gate).
+    """Convolution with a gate, a second one of the same input, which always has a bias.
 
-    Features and gate are two convolutions of the same input, alike but for the bias, which the
-    gate always has.  They are two modules, not halves of one, because the norm is of the features
-    alone: so it may be folded into their convolution.
+    Two modules, so that the norm may be folded into the features' own.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: bool, activation: nn.Module):
@@ -170,7 +147,6 @@ class GatedBlock(Block):
         )
 
     def forward(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Map features to features; the mask goes by as the convolution has it."""
         x, mask = super().forward(parts, masks)
         gate, _ = self.gate.convolve(parts, masks)
         return x * torch.sigmoid(gate), mask
@@ -190,12 +166,6 @@ class PConvUNet(InpaintingNet):
         Number of encoder levels; 8 in the paper.  The study's rule is `levels_for`.
     base_channels : int
         Width of the first level; 64 in the paper.
-
-    Notes
-    -----
-    `torch.export` leaves batch, height and width free.  With `torch.export.Dim` PyTorch wants sides
-    above 2**levels, since it takes a map of one pixel for a constant; with a `ShapesSpec` of
-    its newer versions every side from 32 will do.
     """
 
     # What subclasses exchange: the convolution, the block of every layer but the last, and the
@@ -266,8 +236,7 @@ class PConvUNet(InpaintingNet):
 class PartwiseUNet(PConvUNet):
     """`PConvUNet` whose decoder rescales features and skip each by its own sum(1)/sum(M).
 
-    A departure from the paper; see `PartwiseConv2d`.  Parameters as `PConvUNet`; the state dicts
-    have the same names and shapes.
+    A departure from the paper; see `PartwiseConv2d`.
     """
 
     conv = PartwiseConv2d
@@ -277,7 +246,6 @@ class MergedMaskUNet(PConvUNet):
     """`PConvUNet` whose decoder merges the masks of features and skip by OR.
 
     Some public implementations do so.  A departure from the paper; see `MergedMaskConv2d`.
-    Parameters as `PConvUNet`; the state dicts have the same names and shapes.
     """
 
     conv = MergedMaskConv2d
@@ -289,45 +257,17 @@ class _MaskAsInput(PConvUNet):
     in_channels = 4
 
     def pass_through(self, x: Tensor, mask: Tensor) -> Tensor:
-        """As `PConvUNet.pass_through`, of image (N, 3, H, W) and mask (N, 1, H, W)."""
         return super().pass_through(torch.cat([x, mask.to(x.dtype)], dim=1), mask)
 
 
 class PartialMaskedUNet(_MaskAsInput):
     """`PConvUNet` that sees the mask as an input channel too, at the first and the last layer.
 
-    What is the mask of that channel?  It is known everywhere, so one might say 1.  But then eq. 1
-    would count an entry as known at every pixel, no window would be unknown, and by eq. 2 the mask
-    would be all ones behind the first layer: nothing would be left of the hole that shrinks.  So
-    the channel shares the image's mask M; it is 1 where M is and nothing elsewhere, and M behind
-    each layer is that of `PConvUNet`.
-
-    The channel adds sum(w M) * sum(1) / sum(M) to a window: with equal weights w a constant, with
-    others it tells where in the window the known pixels lie, which `PConvUNet` is not told.
-    A departure from the paper.  Parameters as `PConvUNet`.
+    The channel shares the image's mask M: with a mask of ones no window would be unknown, and by
+    eq. 2 nothing would be left of the hole behind the first layer.  It adds
+    sum(w M) * sum(1) / sum(M) to a window, which tells where in it the known pixels lie.  A
+    departure from the paper.
     """
-
-
-class ResidualUNet(PartwiseUNet):
-    """`PartwiseUNet` that adds to a smooth continuation of what is known: I_out = S + U.
-
-    S is `continuation`, U the U-Net, which sees the image less the mean of its known pixels and
-    starts at 0.  So a plain surface, a thin scratch and the far inside of a hole begin with colours
-    that fit, and the network has to learn only what a smooth continuation lacks.  A departure from
-    the paper.  Parameters as `PConvUNet`; the state dicts have the same names and shapes.
-    """
-
-    def __init__(self, levels: int = 8, base_channels: int = 64):
-        super().__init__(levels, base_channels)
-        nn.init.zeros_(self.decoder[-1].conv.weight)
-
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
-        check_pair(image, mask, smallest=MIN_SIZE)
-        x = torch.where(mask.bool(), self.normalise(image), 0)
-        smooth = continuation(x, mask, len(self.encoder))
-        x = torch.where(mask.bool(), x - known_mean(x, mask), 0)
-        return self.normalise.inverse(smooth + self.pass_through(x, mask))
 
 
 class Residual(nn.Module):
@@ -341,7 +281,6 @@ class Residual(nn.Module):
         nn.init.normal_(self.second.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map features (N, C, H, W) to such."""
         return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, LEAK)), LEAK))
 
 
@@ -349,18 +288,13 @@ class RefinedUNet(InpaintingNet):
     """A U-Net at full resolution on a smooth continuation: I_out = S + (1 - M) U(S, 1 - M).
 
     S is `continuation`, a pyramid of partial convolutions that learns nothing.  Behind it no pixel
-    is unknown, and a partial convolution of what is all known is a plain one, but for the border.
-    So the layers of U are plain.  They stand in residual blocks, without batch norm: one at full
-    resolution, where the U-Nets above have a single convolution, two at each of two halvings, and
-    two at each size on the way back.  What is known stays as it is: L_valid, which is least where
-    U is 0, would else pull at U before it tells hole from known.  A departure from the paper.
+    is unknown, so the layers of U are plain.  They stand in residual blocks, without batch norm:
+    one at full resolution, two at each of two halvings, and two at each size on the way back.  What
+    is known stays as it is: L_valid, which is least where U is 0, would else pull at U before it
+    tells hole from known.  A departure from the paper.
 
-    Parameters
-    ----------
-    levels : int
-        Halvings of the continuation's pyramid.
-    base_channels : int
-        Width at full resolution, doubled at each halving.
+    `levels` are the halvings of the continuation's pyramid; `base_channels`, the width at full
+    resolution, is doubled at each of the two others.
     """
 
     def __init__(self, levels: int = 8, base_channels: int = 64):
@@ -388,8 +322,8 @@ class RefinedUNet(InpaintingNet):
         x = torch.where(mask.bool(), self.normalise(image), 0)
         smooth = continuation(x, mask, self.levels)
         hole = 1 - mask
-        added = self.pass_through(torch.cat([smooth - known_mean(x, mask), hole], dim=1))
-        return self.normalise.inverse(smooth + hole * added)
+        seen = torch.cat([smooth - known_mean(x, mask), hole], dim=1).to(image.dtype)
+        return self.normalise.inverse(smooth + hole * self.pass_through(seen)).to(image.dtype)
 
     def pass_through(self, x: Tensor) -> Tensor:
         """Encode and decode the continuation less its mean, and the hole: (N, 4, H, W)."""
@@ -410,57 +344,29 @@ class RefinedUNet(InpaintingNet):
 class ConvUNet(PConvUNet):
     """The paper's baseline "Conv": `PConvUNet` with ordinary convolutions.
 
-    It sees the masked image, holes at the mean colour, and never the mask.  Parameters as
-    `PConvUNet`; the state dicts have the same names and shapes.
+    It sees the masked image, holes at the mean colour, and never the mask.
     """
 
     conv = PlainConv2d
 
 
 class MaskedUNet(_MaskAsInput):
-    """`ConvUNet` that is given the mask: the plain twin that knows where the hole is.
-
-    The mask, 1 = known, is a fourth input channel of the first layer; the last one joins masked
-    image and mask.  Parameters as `PConvUNet`.
-    """
+    """`ConvUNet` that is given the mask: the plain twin that knows where the hole is."""
 
     conv = PlainConv2d
 
 
-class GatedWideUNet(MaskedUNet):
+class GatedUNet(MaskedUNet):
     """`MaskedUNet` of gated convolutions (Yu et al. 2019, "Free-form image inpainting").
 
-    Each layer is activation(norm(features)) * sigmoid(gate), features and gate from one input; the
-    rest, mask at the first and last layer included, is as `MaskedUNet`.  The last layer is an
-    ordinary convolution: it makes the picture, and a gate would pull colours to one value.  So
-    have it the authors' code, whose layers without activation return before they gate, and our
-    other networks, whose last layer has neither norm nor activation.  The activations are those of
-    our other networks, not the authors' ELU, so that the gate alone is compared.
-
-    Parameters
-    ----------
-    levels : int
-        Number of encoder levels.
-    base_channels : float
-        Width of the first level; with that of `PConvUNet`, twice its number of parameters.
+    Each layer is activation(norm(features)) * sigmoid(gate), features and gate from one input.  The
+    last layer, which makes the picture, is an ordinary convolution, as in the authors' code; the
+    activations are those of our other networks, not their ELU, so that the gate alone is compared.
+    A gate doubles the weights of a layer, which grow with the square of the width: so each width is
+    that of `PConvUNet` over sqrt(2), rounded, and the parameters are about as many.
     """
 
     block = GatedBlock
-
-
-class GatedUNet(GatedWideUNet):
-    """`GatedWideUNet` with about as many parameters as `PConvUNet` of the same arguments.
-
-    A gate doubles the weights of a layer, which grow with the square of the width: so each width is
-    that of `PConvUNet` over sqrt(2), rounded.
-
-    Parameters
-    ----------
-    levels : int
-        Number of encoder levels.
-    base_channels : float
-        Width of the first level of the `PConvUNet` that it goes with.
-    """
 
     def __init__(self, levels: int = 8, base_channels: float = 64):
         super().__init__(levels, base_channels / math.sqrt(2))
@@ -470,14 +376,7 @@ class UNet(InpaintingNet):
     """Traditional U-Net, P-Conv's baseline: 3x3 convolutions of stride 1 and max pooling.
 
     It sees the masked image, holes at mid-grey, and no mask; its output passes a tanh that spans
-    [0, 1].
-
-    Parameters
-    ----------
-    levels : int
-        Number of poolings; 4 is the usual depth.
-    base_channels : int
-        Width of the first level, doubled at each pooling up to 8 times.
+    [0, 1].  The width doubles at each of the `levels` poolings, up to 8 times.
     """
 
     def __init__(self, levels: int = 4, base_channels: int = 64):
@@ -510,34 +409,21 @@ class UNet(InpaintingNet):
 MODELS = {
     "pconv": PConvUNet,
     "partwise": PartwiseUNet,
-    "residual": ResidualUNet,
     "refined": RefinedUNet,
     "conv": ConvUNet,
     "unet": UNet,
     "masked": MaskedUNet,
     "gated": GatedUNet,
-    "gated-wide": GatedWideUNet,
     "partial-masked": PartialMaskedUNet,
     "merged": MergedMaskUNet,
 }
 
 
 def build_model(name: str, size: int, base_channels: int, seed: int) -> InpaintingNet:
-    """Make a network with reproducible initial weights.
+    """Make a network of `MODELS` with reproducible initial weights; ValueError if there is none.
 
-    Parameters
-    ----------
-    name : str
-        A key of `MODELS`: "pconv", "conv", "masked", "gated", ...
-    size : int
-        Training size in pixels, kept as `trained_size`; fixes the number of levels, but of "unet".
-    seed : int
-        Seed of the initial weights; the global generator is left as it was.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
+    `size`, that of training in pixels, is kept as `trained_size` and fixes the number of levels,
+    but of "unet".  The global random generator is left as it was.
     """
     if name not in MODELS:
         raise ValueError(f"model is {name!r}; it should be one of {', '.join(MODELS)}")
@@ -585,82 +471,11 @@ def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.bool(), image, out)
 
 
-def known_mean(image: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the known pixels (N, C, 1, 1) of an image (N, C, H, W) that is 0 in its hole."""
-    return image.sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp(min=1)
-
-
-@torch.no_grad()
-def continuation(image: Tensor, mask: Tensor, levels: int) -> Tensor:
-    """Continue what is known smoothly into the hole, coarse to fine.
-
-    A partial convolution of equal weights is the mean of a window's known pixels.  Such means over
-    2 x 2 pixels halve the image until little is hole.  From there each level fills its hole from
-    the coarser one, enlarged, and takes a few steps towards the solution of the biharmonic
-    equation, which goes on with the gradients that it finds at the edge of a hole.
-
-    Parameters
-    ----------
-    image : Tensor of shape (N, C, H, W)
-        What it holds in the hole is ignored, even NaN.
-    mask : Tensor of shape (N, 1, H, W)
-        1 = known, 0 = hole.
-    levels : int
-        Halvings; what lies deeper than 2**levels pixels begins as the mean of the known ones.
-
-    Returns
-    -------
-    Tensor of shape (N, C, H, W)
-        `image` where it is known; of at least float32.
-    """
-    wide = torch.promote_types(image.dtype, torch.float32)
-    # Shifted copies of channels_last tensors are slow.
-    x = torch.where(mask.bool(), image, 0).to(wide).contiguous()
-    known = mask.to(x.dtype)
-    filled = x.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
-    pyramid = [(x, mask.bool())]
-    for _ in range(levels):
-        x = F.avg_pool2d(x, 2, ceil_mode=True)
-        share = F.avg_pool2d(known, 2, ceil_mode=True)
-        known = (share > 0).to(x.dtype)
-        x = x / share.clamp(min=0.125)  # where anything is known, it is a quarter or more
-        pyramid.append((x, known.bool()))
-    for x, is_known in reversed(pyramid):
-        size = x.shape[-2:]
-        filled = F.interpolate(filled, size=size, mode="bilinear", align_corners=False)
-        filled = _evened_out(torch.where(is_known, x, filled), is_known)
-    return filled
-
-
-def _evened_out(x: Tensor, known: Tensor) -> Tensor:
-    """Bring an estimate in the hole nearer to where its Laplacian's Laplacian is 0.
-
-    Two sweeps of means first, then gradient steps with momentum; a step of at most
-    2 (1 + momentum) over 16/9, the square of the largest eigenvalue of `_laplacian`, is stable.
-    """
-    for _ in range(_MEANS):
-        x = torch.where(known, x, x + _laplacian(x))
-    before = x
-    for _ in range(_STEPS):
-        change = _MOMENTUM * (x - before) - _STEP * _laplacian(_laplacian(x))
-        x, before = torch.where(known, x, x + change), x
-    return x
-
-
-def _laplacian(x: Tensor) -> Tensor:
-    """Weighted mean of a pixel's eight neighbours less the pixel; those at its sides weigh twice.
-
-    Beyond the border the outermost pixels go on.
-    """
-    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    rows = p[..., :-2] + 2 * p[..., 1:-1] + p[..., 2:]
-    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :]) / 12 - x * (4 / 3)
-
-
 def double(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour upsampling by 2, cropped to `size` where the encoder rounded up."""
-    # What `F.interpolate` calls, but with both factor and size: a trace of free sizes need not ask
-    # then whether the result fits.
+    # What `F.interpolate` calls, with both factor and size, which it refuses: with a size alone it
+    # is wrong on large maps, with a factor alone `torch.export` asks whether the crop fits, and by
+    # `torch.ops` `torch.jit.trace` takes the sizes for constants.
     return torch._C._nn.upsample_nearest2d(x, size, 2.0, 2.0)
 
 

@@ -16,12 +16,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from pconv_core import distributed, hardware
+from pconv_core import checkpoints, distributed, hardware
 from pconv_core.data import Samples, batches
-from pconv_core.files import checkpoints
-from pconv_core.files.writing import whole
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
+from pconv_core.writing import whole
 
 __all__ = [
     "Keeper",
@@ -50,12 +49,6 @@ class Stage:
     With an average, the stage ends with an exponential moving average of its weights and of batch
     norm's statistics.  It begins with those after the first step; at step t, of which the first is
     0, the decay is min(average, (1 + t) / (10 + t)), so that early weights do not weigh for ever.
-    An average of 1 has no cap: it reaches back over a tenth of the steps, however many they are.
-
-    Raises
-    ------
-    ValueError
-        If `average` is not in [0, 1].
     """
 
     name: str
@@ -72,11 +65,7 @@ class Stage:
             raise ValueError(f"average is {self.average:g}; it should be in [0, 1]")
 
     def rate(self, sample: int) -> float:
-        """Learning rate of the step that begins with a sample, numbered over all stages.
-
-        With `cosine` it is learning_rate (1 + cos(pi k / n)) / 2 when k of the stage's n samples
-        have been seen.
-        """
+        """With `cosine` learning_rate (1 + cos(pi k / n)) / 2 after k of the stage's n samples."""
         if not self.cosine:
             return self.learning_rate
         k = sample - self.first_sample
@@ -112,7 +101,6 @@ class Keeper:
     every: int  # steps between two saves
     settings: dict  # plain values that decide the run
     record: Path | None = None  # CSV file of the loss record, renewed with every row
-    refuse_others: bool = True  # whether other settings are an error; if not, the run begins anew
     may_change: tuple[str, ...] = ()  # settings that a resumed run may have otherwise
 
     def load(
@@ -123,11 +111,11 @@ class Keeper:
             return begin
         state = checkpoints.read(self.path)
         other = self._differences(state, average is not None)
-        if other and not self.refuse_others:
-            return begin
-        if other or "optimiser" not in state:
+        if not other and "samples" not in state:
+            other = "weights only"
+        if other:
             raise ValueError(
-                f"{self.path} is a checkpoint of another run ({other or 'weights only'}); "
+                f"{self.path} is a checkpoint of another run ({other}); "
                 "name another file or give the same settings"
             )
         checkpoints.load_into(model, state, self.path, raw=True)
@@ -158,21 +146,12 @@ class Keeper:
             checkpoints.write(self.path, {**state, "optimiser": optimiser.state_dict()})
             self.save_record(progress)
 
-    def forget(self) -> None:
-        """Remove the checkpoints of a run that is done and stored elsewhere."""
-        for path in (self.path, checkpoints.previous(self.path)):
-            path.unlink(missing_ok=True)
-
     def save_record(self, progress: Progress) -> None:
-        """Write the rows so far, whole or not at all."""
+        """Write the rows so far as CSV, six decimals."""
         if self.record is not None and distributed.rank() == 0:
-            write_record(pd.DataFrame(progress.rows), self.record)
-
-
-def write_record(record: pd.DataFrame, path: Path) -> None:
-    """Write a loss record as CSV, six decimals."""
-    with whole(path) as unfinished:
-        record.to_csv(unfinished, index=False, float_format="%.6f")
+            with whole(self.record) as unfinished:
+                rows = pd.DataFrame(progress.rows)
+                rows.to_csv(unfinished, index=False, float_format="%.6f")
 
 
 def train(
@@ -190,10 +169,8 @@ def train(
     """Train `model` in place through one stage with Adam.
 
     Samples are counted over the whole schedule: a stage sees those from its first one on, a step
-    the next `batch_size` of each process.  So a resumed run may have another batch size.
-
-    With an average, `model` holds the averaged weights at the end.  Until then, and if the run is
-    cut off, it holds those that Adam moves, with which a resumed run goes on.
+    the next `batch_size` of each process.  So a resumed run may have another batch size.  With an
+    average, `model` holds the averaged weights at the end, until then those that Adam moves.
 
     Parameters
     ----------
@@ -202,11 +179,9 @@ def train(
     workers : int
         Loader processes; they cannot change what is seen.
     keeper : Keeper, optional
-        Saves the run and lets it go on; weights, record and tables are then, on one machine, those
-        of a run that was never cut off.
+        Saves the run and lets it go on, to the bytes of a run that was never cut off.
     watch : callable, optional
-        Called by the first process with the step after each row of the record; see
-        `preview.Preview`.
+        Called by the first process with the step after each row of the record.
 
     Returns
     -------
@@ -217,7 +192,7 @@ def train(
     Raises
     ------
     ValueError
-        If the samples that are left are not whole steps.
+        If the samples that are left are not whole steps, or the checkpoint has seen more.
     FloatingPointError
         If the loss is no longer a number, naming the step, its samples and the last checkpoint.
     Preempted, KeyboardInterrupt
@@ -277,7 +252,7 @@ def train(
 def _steps(progress: Progress, last: int, of_step: int) -> range:
     """Numbers of the steps that are left."""
     count, rest = divmod(last - progress.samples, of_step)
-    if rest:
+    if rest or count < 0:
         raise ValueError(
             f"{last - progress.samples} samples are left, of which a step takes {of_step}; they "
             "should be whole steps"
@@ -289,10 +264,10 @@ def _steps(progress: Progress, last: int, of_step: int) -> range:
 def reestimate_norm(
     model: InpaintingNet, samples: Samples, count: int, batch_size: int, precision: str = "float32"
 ) -> None:
-    """Set the running statistics of batch norm, in place, to those of `count` training samples.
+    """Set the running statistics of batch norm, in place, to their mean over `count` samples.
 
-    Averaged weights have features of their own, whose statistics no average of older ones is.  The
-    mean of the batches' statistics is taken, over the first samples; frozen norms keep theirs.
+    Averaged weights have features of their own, whose statistics no average of older ones is.
+    Frozen norms keep theirs.
     """
     model.train()
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
@@ -310,15 +285,7 @@ def reestimate_norm(
 
 
 def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
-    """Join network and loss into (image, mask, chosen) -> (total, terms), as the switches say.
-
-    `chosen` is what `InpaintingLoss.draw` draws; without it, all features are compared.
-
-    Raises
-    ------
-    ValueError
-        If the precision is unknown.
-    """
+    """Join network and loss into (image, mask, chosen) -> (total, terms), as the switches say."""
     if switches.precision not in PRECISION_CHOICES:
         choices = ", ".join(PRECISION_CHOICES)
         raise ValueError(f"precision is {switches.precision!r}; it should be one of {choices}")
@@ -365,7 +332,17 @@ def _step(objective, optimiser, pair, chosen: list) -> dict[str, float]:
     parts = list(zip(*(x.chunk(len(chosen)) for x in pair), chosen, strict=True))
     means: dict[str, torch.Tensor] = {}
     for image, mask, drawn in parts:
-        total, terms = objective(image, mask, drawn if drawn is None else drawn.to(image.device))
+        drawn = drawn if drawn is None else drawn.to(image.device)
+        try:
+            total, terms = objective(image, mask, drawn)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"{len(image)} image of {image.shape[2]}x{image.shape[3]} leaves batch norm one "
+                f"value per channel; batch_size, here {len(pair[0])}, should be at least 2, and "
+                f"accumulate, here {len(chosen)}, should leave 2 images to each part of a batch"
+            ) from None
         # A part weighs as its images do: the last one may have fewer.
         share = len(pair[0]) / len(image)
         (total / share).backward()
@@ -385,8 +362,8 @@ def _check_number(
     if keeper is not None and keeper.path.is_file():
         saved = f"the last good checkpoint is {keeper.path}"
     raise FloatingPointError(
-        f"the loss is {total} at step {progress.step} (samples {first} to {last}); a smaller learning rate "
-        f"than {stage.learning_rate:g} may help; {saved}"
+        f"the loss is {total} at step {progress.step} (samples {first} to {last}); a smaller "
+        f"learning rate than {stage.learning_rate:g} may help; {saved}"
     )
 
 
@@ -411,8 +388,7 @@ def _stop(notice: int, progress: Progress, keeper: Keeper | None) -> None:
 def _notices() -> Iterator[Callable[[], int]]:
     """Catch SIGTERM, a cluster's notice, and SIGINT, Ctrl-C, until the step is done.
 
-    Yields what returns the number of the signal that came, 0 if none; SIGTERM before SIGINT.  A
-    signal that is ignored, as SIGINT is by a process in the background, stays so.
+    Yields what returns the number of the signal that came, 0 if none.
     """
     came: set[int] = set()
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from pconv_core import losses, models
-from pconv_core.files.foreign import UnscaledPartialConv2d
-from pconv_core.layers import PartialConv2d
-from pconv_core.losses import InpaintingLoss, VGGFeatures
+from pconv_core.features import VGGFeatures
+from pconv_core.layers import PartialConv2d, UnscaledPartialConv2d
+from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet, Normalise, PConvUNet, UNet, composite, levels_for
+from pconv_study.settings import pick
 
 PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights
 
@@ -225,7 +226,7 @@ def loss(settings: dict, seed: int) -> InpaintingLoss:
     """Make the loss of a cell."""
     features = VGGFeatures(settings["features"], settings["feature_width"], seed)
     return mixed(settings["loss"], InpaintingLoss)(
-        FEATURES_INPUT[settings["features_input"]](features),
+        pick(FEATURES_INPUT, settings["features_input"], "input of the features")(features),
         settings["feature_width"],
         settings["features_share"],
         seed,

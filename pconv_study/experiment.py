@@ -1,6 +1,6 @@
 """Train and measure the cells of an experiment: what is done is not done again.
 
-python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--list] [--test]
+python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--list] [--on PHOTOS]
 
 A cell, a variant with a random seed, is trained to each of its read-outs and measured there.  It
 leaves rows, its loss record and a line of the manifest, written last: results/NAME/.  What it
@@ -26,9 +26,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from pconv_core import data, evaluation, hardware
-from pconv_core.files.writing import whole
+from pconv_core import baselines, checkpoints, data, evaluation, hardware
 from pconv_core.training import Keeper, Preempted, Stage, Switches, reestimate_norm, train
+from pconv_core.writing import whole
 from pconv_study import deviations, measures, settings
 from pconv_study.settings import Cell, Experiment
 
@@ -38,6 +38,7 @@ CHECKPOINT_EVERY = 100  # steps
 VALIDATION = "validation"
 # Of a manifest.
 KEY = ["variant", "random_seed", "samples", "photos"]
+_HEX = ["hash", "protocol", "rows_sha256", "commit"]
 _PAUSE = 0.5  # seconds between two looks at what runs
 
 
@@ -66,10 +67,7 @@ class Run:
         return self._photos(name)
 
     def _open(self, name: str) -> data.Photos:
-        sets = self.experiment.base["photographs"]
-        if name not in sets:
-            raise ValueError(f"no photographs are named {name!r}; there are: {', '.join(sets)}")
-        chosen = sets[name]
+        chosen = settings.pick(self.experiment.photographs, name, "set of photographs")
         root, split = chosen["root"], chosen.get("split", "train")
         source = "embedded" if root == "embedded" else self.roots.get(root)
         if source is None:
@@ -85,12 +83,13 @@ class Run:
             and label not in listed.get("without", ())
             and label in listed.get("only", labels[k : k + 1])
         ]
-        if missing := listed.get("only", set()) - set(labels):
+        # Of what is left out as well: a list that does not fit would leave out nothing.
+        if missing := set().union(*listed.values()) - set(labels):
             raise ValueError(f"photographs {name!r}: {source} lacks {sorted(missing)[0]}")
         return every.subset(kept, name)
 
     def _list(self, file: str) -> set[str]:
-        return set((self.experiment.folder / file).read_text(encoding="utf-8").split())
+        return set((self.experiment.folder / file).read_text(encoding="utf-8").splitlines())
 
     def _digest(self, name: str) -> str:
         photos, content = self.photos(name), hashlib.sha256()
@@ -106,7 +105,7 @@ class Run:
             used = {photos}
         return {
             "definitions": deviations.definitions(cell.settings),
-            "photographs": {name: self._digests(name) for name in used},
+            "photographs": {name: self._digests(name) for name in sorted(used)},
             "measures": measures.DEFINITION,
         }
 
@@ -118,13 +117,12 @@ class Run:
         Returns
         -------
         InpaintingNet, DataFrame, float
-            The network as it is measured, its loss record, and the minutes of this stage, those of
-            cells that share it included.
+            The network as it is measured, its loss record, and the minutes that it took, those
+            that are shared with other cells included.
         """
-        number = cell.stage_of(samples)
-        path = self.states / f"{cell.trajectory(number, self.facts(cell))}-{samples}.safetensors"
+        number, path = cell.stage_of(samples), self._weights(cell, samples)
         with _locked(path.with_name(f"{path.stem.rpartition('-')[0]}.lock")):
-            if not path.is_file():
+            if not all(path.with_suffix(e).is_file() for e in (".csv", ".minutes", path.suffix)):
                 self._train(cell, number, samples, path)
         net = deviations.network(cell.settings, cell.seed)
         net.load_state_dict(load_file(path))
@@ -132,17 +130,21 @@ class Run:
             if stage["freeze_encoder_norm"]:
                 net.freeze_encoder_norm()
         record = pd.read_csv(path.with_suffix(".csv"))
+        minutes = float(path.with_suffix(".minutes").read_text())
         if number:
-            earlier = self.network(cell, cell.ends()[number - 1])
-            record = pd.concat([earlier[1], record], ignore_index=True)
-        return net.eval(), record, float(path.with_suffix(".minutes").read_text())
+            _, before, earlier = self.network(cell, cell.ends()[number - 1])
+            record = pd.concat([before, record], ignore_index=True)
+            minutes += earlier
+        return net.eval().to(_device(cell.settings)), record, minutes
+
+    def _weights(self, cell: Cell, samples: int) -> Path:
+        trajectory = cell.trajectory(cell.stage_of(samples), self.facts(cell))
+        return self.states / f"{trajectory}-{samples}.safetensors"
 
     def _train(self, cell: Cell, number: int, samples: int, path: Path) -> None:
         s, (name, of_stage) = cell.settings, cell.stages[number]
         first = cell.ends()[number - 1] if number else 0
-        net = deviations.network(s, cell.seed)
-        if number:
-            net = self.network(cell, first)[0]
+        net = self.network(cell, first)[0] if number else deviations.network(s, cell.seed)
         self._need_precision(cell)
         loss = deviations.loss(s, cell.seed)
         of_stage = {k: v for k, v in of_stage.items() if k not in ("photos", "samples")}
@@ -154,11 +156,14 @@ class Run:
         switches = Switches(precision=s["precision"], fused_adam=True, accumulate=s["accumulate"])
         trajectory = path.stem.rpartition("-")[0]
         state = self.states / f"{trajectory}.pt"
+        if state.is_file() and checkpoints.read(state)["samples"] > samples:
+            # No state goes back: what lies before it is trained anew, beside it.
+            state = path.with_suffix(".pt")
         keeper = Keeper(state, CHECKPOINT_EVERY, {"trajectory": trajectory})
         times, batch = [], s["batch_size"]
         record = train(
-            net,
-            loss,
+            net.to(place := _device(s)),
+            loss.to(place),
             stream,
             stage,
             batch,
@@ -174,23 +179,24 @@ class Run:
             record.to_csv(unfinished, index=False, float_format="%.6f")
         path.with_suffix(".minutes").write_text(f"{_minutes(times, stage.samples / batch):.3f}")
         with whole(path) as unfinished:
-            save_file({k: v.contiguous() for k, v in net.state_dict().items()}, unfinished)
+            save_file({k: v.cpu().contiguous() for k, v in net.state_dict().items()}, unfinished)
 
     def _need_precision(self, cell: Cell) -> None:
         wanted = cell.settings["precision"]
-        if not precision_is_here(wanted):
+        if not precision_is_here(wanted, _device(cell.settings)):
             raise ValueError(
-                f"{cell.name} is trained in {wanted}, for which this processor has no instructions; "
-                "it waits for one that has"
+                f"{cell.name} is trained in {wanted}, for which this processor has no "
+                "instructions; it waits for one that has"
             )
 
     # --- measuring -------------------------------------------------------------------------
 
     def do(self, cell: Cell, photos: str = VALIDATION) -> None:
         """Train a cell to each read-out and measure it there, unless it was done before."""
-        for samples in cell.readouts:
-            if not self.is_done(cell, samples, photos):
-                self._measure(cell, samples, photos)
+        with _locked(self.states / f"{self.experiment.name}-{cell.name}.lock"):
+            for samples in cell.readouts:
+                if not self.is_done(cell, samples, photos):
+                    self._measure(cell, samples, photos)
 
     def _measure(self, cell: Cell, samples: int, photos: str) -> None:
         s, net, minutes, note = cell.settings, None, 0.0, ""
@@ -201,7 +207,7 @@ class Run:
                 self._write("logs", f"{cell.name}.csv", record)
             fill = method(cell.variant) if net is None else evaluation.network_fill(net)
             where = (self.photos(photos), s["size"], tuple(s["span"]))
-            rows = measures.measure(net, fill, *where, s["measures"][photos])
+            rows = measures.measure(net, fill, *where, cell.wanted(photos))
         except FloatingPointError as error:
             note = str(error).partition(";")[0]
         seed = -1 if cell.seed is None else cell.seed
@@ -215,7 +221,7 @@ class Run:
             "protocol": settings.protocol(self.experiment.folder),
             "rows_sha256": rows_hash,
             "minutes": round(minutes, 2),
-            "hardware": hardware.describe(torch.device("cpu"), s["precision"]),
+            "hardware": hardware.describe(_device(s), s["precision"]),
             "commit": _commit(),
             "note": note,
         }
@@ -232,12 +238,16 @@ class Run:
         wanted = cell.row_hash(samples, photos, self.facts(cell, photos))
         lines = manifest[manifest["hash"] == wanted]
         file = self.output / "rows" / self.rows_name(cell, samples, photos)
-        return not lines.empty and file.is_file()
+        # Other rows lie there if the process was killed before it noted them.
+        return file.is_file() and _digest_of(file) in set(lines["rows_sha256"])
 
     def manifest(self) -> pd.DataFrame:
         """What was done: a line a read-out and set of photographs."""
         path = self.output / "manifest.csv"
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=[*KEY, "hash"])
+        if not path.is_file():
+            return pd.DataFrame(columns=[*KEY, *_HEX])
+        # Some hashes look like numbers.
+        return pd.read_csv(path, dtype=dict.fromkeys(_HEX, str))
 
     def _note(self, line: dict) -> None:
         with _locked(self.output / ".manifest.lock"):
@@ -246,20 +256,20 @@ class Run:
             lines = [*before[~same].to_dict("records"), line]
             table = pd.DataFrame(lines).sort_values(KEY, ignore_index=True)
             self._write("", "manifest.csv", table, "%.2f")
-            sets = self.experiment.base["photographs"]
-            known = [(k, len(self.photos(k)), self._digests(k)) for k in sets if self._is_here(k)]
+            sets = filter(self._is_here, self.experiment.photographs)
+            known = [(k, len(self.photos(k)), self._digests(k)) for k in sets]
             about = pd.DataFrame(known, columns=["photos", "photographs", "digest"])
             self._write("", "photographs.csv", about)
 
     def _is_here(self, name: str) -> bool:
-        root = self.experiment.base["photographs"][name]["root"]
+        root = self.experiment.photographs[name]["root"]
         return root == "embedded" or root in self.roots
 
     def _write(self, kind: str, name: str, table: pd.DataFrame, digits: str = "%.6f") -> str:
         path = self.output / kind / name
         with whole(path) as unfinished:
             table.to_csv(unfinished, index=False, float_format=digits)
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return _digest_of(path)
 
     # --- overview --------------------------------------------------------------------------
 
@@ -274,11 +284,18 @@ class Run:
             done = [n for n in cell.readouts if self.is_done(cell, n, photos)]
             seen = max(done, default=0)
             state = "done" if len(done) == len(cell.readouts) else "begun" if done else "to do"
-            if state != "done" and not precision_is_here(cell.settings["precision"]):
+            if state != "done" and self._waits(cell):
                 state = "waits"
             hours = 0.0 if state == "done" else (of - seen) * speeds.get(cell.variant, float("nan"))
             rows.append((cell.name, state, seen, of, hours))
         return pd.DataFrame(rows, columns=["cell", "state", "samples", "of", "hours"])
+
+    def _waits(self, cell: Cell) -> bool:
+        """Whether it is still to be trained, and this processor cannot."""
+        s = cell.settings
+        if cell.seed is None or precision_is_here(s["precision"], _device(s)):
+            return False
+        return not all(self._weights(cell, n).is_file() for n in cell.readouts)
 
     def _speeds(self) -> dict[str, float]:
         """Hours a sample, by variant, of what was done."""
@@ -291,15 +308,17 @@ class Run:
 
 def method(name: str) -> evaluation.Fill:
     """A method that is not trained, by its name in tables."""
-    if name not in evaluation.BASELINES:
-        known = ", ".join(evaluation.BASELINES)
-        raise ValueError(f"no method is named {name!r}; there are: {known}")
-    return evaluation.BASELINES[name]
+    return settings.pick(baselines.BASELINES, name, "method")
 
 
-def precision_is_here(wanted: str) -> bool:
-    """Whether the processor has instructions for a precision; emulated, it takes far too long."""
-    return wanted == "float32" or hardware.precision("auto", torch.device("cpu")) == wanted
+def precision_is_here(wanted: str, device: torch.device) -> bool:
+    """Whether a device has instructions for a precision; emulated, it takes far too long."""
+    return wanted == "float32" or hardware.precision("auto", device) == wanted
+
+
+def _device(settings: Mapping) -> torch.device:
+    """The processor, or what a base says that has the setting `device`."""
+    return hardware.device(settings.get("device", "cpu"))
 
 
 def _minutes(times: Sequence[tuple[int, float]], steps: float) -> float:
@@ -308,6 +327,10 @@ def _minutes(times: Sequence[tuple[int, float]], steps: float) -> float:
         return float("nan")
     (first, start), (last, end) = times[0], times[-1]
     return (end - start) / (last - first) * steps / 60
+
+
+def _digest_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _commit() -> str:
@@ -400,7 +423,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, metavar="N")
     given = parser.parse_args(arguments)
     try:
-        roots = dict(pair.split("=", 1) for pair in given.photos if "=" in pair)
+        for pair in given.photos:
+            if "=" not in pair:
+                raise ValueError(f"--photos is {pair!r}; it should be ROOT=DIR")
+        roots = dict(pair.split("=", 1) for pair in given.photos)
         run = Run(Experiment(given.name), roots)
         if given.cell:
             _do_one(run, given.cell, given.on)
@@ -432,12 +458,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _do_one(run: Run, name: str, photos: str) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    for cell in run.experiment.cells:
-        if cell.name == name:
-            run.do(cell, photos)
-            return
-    listed = ", ".join(cell.name for cell in run.experiment.cells)
-    raise ValueError(f"no cell is named {name!r}; there are: {listed}")
+    # Beside the steps of a training, which see to it themselves, all is saved or done anew.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Preempted.exit_code))
+    run.do(settings.pick({c.name: c for c in run.experiment.cells}, name, "cell"), photos)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pconv_core import data, evaluation
 from pconv_core.masks import LAMA
-from pconv_core.masks.seeding import generator
 from pconv_core.models import InpaintingNet, check_pair, composite
+from pconv_core.seeding import generator
 
 DEFINITION = 2  # raised by one when a measure changes
 # The crops come from another random seed than those that train.
@@ -54,13 +54,15 @@ def measure(
     Returns
     -------
     DataFrame
-        A row a picture: masks, size, photograph, crop, hole_ratio, border, ratio, and the measures of
-        `evaluation.picture_row`, or of `periodicity`.
+        A row a picture: masks, size, photograph, crop, hole_ratio, border, ratio, and the measures
+        of `evaluation.picture_row`, or of `periodicity`.
     """
     tables = []
     for name, count in wanted.items():
         name, _, other = name.partition("@")
         kind, _, statistics = name.partition("-")
+        if statistics and net is None:
+            continue  # a method has none
         chosen = with_batch_statistics(net) if statistics else fill
         at = int(other or size)
         for masks, part in _parts(kind, chosen, photos, at, span, count):
@@ -77,7 +79,11 @@ def _parts(kind, fill, photos, size, span, count) -> Iterator[tuple[str, pd.Data
     if kind == SPECTRUM:
         yield SPECTRUM, spectra(fill, photos, size, span, count)
         return
-    for masks in {"crops": (OCCLUSION,), "lama": LAMA}[kind]:
+    if kind not in ("crops", "lama"):
+        raise ValueError(
+            f"nothing named {kind!r} is measured; there are: crops, lama, disc, spectrum"
+        )
+    for masks in (OCCLUSION,) if kind == "crops" else LAMA:
         yield masks, crops(fill, photos, size, span, count, masks)
 
 

@@ -7,7 +7,8 @@ seeds and variants, which change some of them.  A cell is a variant with a rando
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ import yaml
 FOLDER = Path("experiments")
 PROTOCOL = "PROTOCOL.md"
 # What decides neither the weights nor the rows.
-_BESIDE = ("record_every", "photographs", "measures")
+_BESIDE = ("record_every", "photographs", "measures", "device")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ class Cell:
             }
         )
 
+    def wanted(self, photos: str) -> dict[str, int]:
+        """What is measured on the photographs `photos`: see `measures.measure`."""
+        return pick(self.settings["measures"], photos, "set of photographs that is measured")
+
     def row_hash(self, samples: int, photos: str, facts: Mapping) -> str:
         """Hash of all that decides the rows measured at `samples` on the photographs `photos`."""
         trajectory = None
@@ -89,11 +94,25 @@ class Cell:
                 "trajectory": trajectory or self.variant,
                 "samples": samples,
                 "size": self.settings["size"],
-                "measures": self.settings["measures"][photos],
+                "measures": self.wanted(photos),
                 "photographs": facts["photographs"][photos],
                 "definition": facts["measures"],
             }
         )
+
+    def check(self) -> None:
+        """Refuse read-outs that no training would come to: ValueError."""
+        batch, ends = self.settings["batch_size"], self.ends()
+        if not self.readouts:
+            raise ValueError(f"{self.name} has no read-out up to its end at {ends[-1]} samples")
+        for n in self.readouts:
+            number = self.stage_of(n)
+            first = ends[number - 1] if number else 0
+            if (n - first) % batch:
+                raise ValueError(f"{self.name} is read at {n} samples, not after a step of {batch}")
+            # A cosine up to here would not be the beginning of one that goes on.
+            if self.stages[number][1]["cosine"] and n != ends[number]:
+                raise ValueError(f"{self.name} is read at {n} samples, within a cosine")
 
     def stage_of(self, samples: int) -> int:
         """Number of the stage that has seen `samples` at its end or on the way there."""
@@ -115,6 +134,8 @@ class Experiment:
         Where experiments lie.
     overrides : mapping, optional
         Changes of settings for all variants, by dotted names.
+    base : str, optional
+        Another base than the experiment's own.
 
     Raises
     ------
@@ -122,19 +143,33 @@ class Experiment:
         If there is no such file, or a name in it is unknown.
     """
 
-    _KEYS = ("question", "base", "seeds", "samples", "baseline", "variants", "methods", "settings")
+    _KEYS = (
+        *("question", "base", "seeds", "samples", "baseline", "variants", "methods", "settings"),
+        *("pairs", "interactions", "continues"),  # of its tables
+    )
 
-    def __init__(self, name: str, folder: Path = FOLDER, overrides: Mapping | None = None):
+    def __init__(
+        self,
+        name: str,
+        folder: Path = FOLDER,
+        overrides: Mapping | None = None,
+        base: str | None = None,
+    ):
         self.name, self.folder = name, folder
         self.raw = _read(folder / f"{name}.yaml", "experiment")
         _refuse_unknown(self.raw, self._KEYS, f"experiments/{name}.yaml")
-        self.base = _read(folder / "base" / f"{self.raw['base']}.yaml", "base")
+        self.base = _read(folder / "base" / f"{base or self.raw['base']}.yaml", "base")
         self.overrides = {**self.raw.get("settings", {}), **(overrides or {})}
 
     @property
     def methods(self) -> list[str]:
         """Methods that are not trained, measured on the same crops."""
         return list(self.raw.get("methods", []))
+
+    @cached_property
+    def photographs(self) -> dict[str, dict]:
+        """Sets of photographs by name, the same for all variants."""
+        return self.expanded({})["photographs"]
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -146,27 +181,39 @@ class Experiment:
             self._cell(name, seed) for seed in every for name in variants if seed in own[name]
         ]
         settings = self.expanded({})
-        return [Cell(method, None, settings, (0,)) for method in self.methods] + trained
+        cells = [Cell(method, None, settings, (0,)) for method in self.methods] + trained
+        for name, count in Counter(cell.name for cell in cells).items():
+            if count > 1:
+                raise ValueError(f"experiments/{self.name}.yaml: {count} cells are named {name!r}")
+        return cells
 
     def expanded(self, changes: Mapping) -> dict:
         """The base with the experiment's own changes and those of a variant."""
         settings = deepcopy(self.base)
         for name, value in {**self.overrides, **changes}.items():
             _set(settings, name, value)
+        known = next(iter(self.base["stages"].values()))
+        for name, stage in settings["stages"].items():
+            _refuse_unknown(stage, known, f"stages.{name}")
+            if missing := known.keys() - stage.keys():
+                raise ValueError(f"stages.{name} lacks {', '.join(sorted(missing))}")
         return settings
 
     def _cell(self, variant: str, seed: int) -> Cell:
         settings = self.expanded(self._changes(variant))
+        if settings["photographs"] != self.photographs:
+            raise ValueError(
+                f"{variant} has photographs of its own; variants share the experiment's"
+            )
         total = sum(stage["samples"] for stage in settings["stages"].values())
-        readouts = tuple(n for n in self.raw.get("samples", [total]) if n <= total)
-        return Cell(variant, seed, settings, readouts)
+        readouts = tuple(sorted(n for n in self.raw.get("samples", [total]) if n <= total))
+        cell = Cell(variant, seed, settings, readouts)
+        cell.check()
+        return cell
 
     def _changes(self, variant: str) -> dict:
         """What a variant changes, with what the variant changes that it is `like`."""
-        variants = self.raw["variants"]
-        if variant not in variants:
-            raise ValueError(f"no variant is named {variant!r}; there are: {', '.join(variants)}")
-        own = dict(variants[variant] or {})
+        own = dict(pick(self.raw["variants"], variant, "variant") or {})
         own.pop("seeds", None)
         like = own.pop("like", None)
         return own if like is None else {**self._changes(like), **own}
@@ -199,18 +246,23 @@ def _set(settings: dict, name: str, value) -> None:
         place[last] = deepcopy(value)
 
 
-def _refuse_unknown(names: Sequence, known: Sequence, where: str) -> None:
+def _refuse_unknown(names: Iterable, known: Iterable, where: str) -> None:
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
-            advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-            raise ValueError(f"{where}: no setting is named {name!r}; {advice}")
+        pick(dict.fromkeys(known), name, "setting", f"{where}: ")
+
+
+def pick(known: Mapping, name: str, what: str, where: str = ""):
+    """Return known[name]; a ValueError names what is near."""
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
+    advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(map(str, known))}"
+    raise ValueError(f"{where}no {what} is named {name!r}; {advice}")
 
 
 def _read(path: Path, what: str) -> dict:
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise ValueError(f"no {what} is named {path.stem!r}; there are: {', '.join(known)}")
+    known = {p.name.removesuffix(".yaml"): p for p in sorted(path.parent.glob("*.yaml"))}
+    path = pick(known, path.name.removesuffix(".yaml"), what)
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

@@ -10,22 +10,10 @@ def frame(size: tuple[int, int], margin: int) -> tuple[slice, slice]:
 
 
 def grow(hole: np.ndarray, pixels: int, margin: int) -> np.ndarray:
-    """Dilate a hole, by a disc, until it has a number of pixels.
+    """Dilate a hole (height, width), by a disc, until it has a number of pixels: the mask.
 
-    Parameters
-    ----------
-    hole : ndarray of shape (height, width), bool
-        At most `pixels` are set, none of them in the margin; with none at all, the hole grows
-        from the middle.
-    pixels : int
-        At most the area inside the margin.
-    margin : int
-        Width of the strip along the sides that stays known.
-
-    Returns
-    -------
-    ndarray of shape (height, width), float32
-        The mask, 1 = known, 0 = hole; of pixels at one distance the upper ones come first.
+    None of the hole may lie in the margin, the strip along the sides that stays known; without any
+    hole it grows from the middle.  Of pixels at one distance the upper ones come first.
     """
     if not hole.any():
         hole = np.zeros_like(hole)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from pconv_core.masks.irregular import MIN_MASK_SIZE
-from pconv_core.masks.seeding import generator
+from pconv_core.seeding import generator
 
 
 class _Width(NamedTuple):
@@ -40,26 +40,13 @@ _STROKES = (1, 5)  # in a chain
 
 
 def lama_mask(size: int, kind: str, seed: int = 0, number: int = 0) -> np.ndarray:
-    """Draw one mask of the thin, medium or thick test set.
-
-    Parameters
-    ----------
-    size : int
-        Side in pixels, at least 8.
-    kind : {"lama-thin", "lama-medium", "lama-thick"}
-    seed, number : int
-        The mask is a pure function of these two, size and kind.
+    """Draw one mask of a test set of `LAMA`, a pure function of the four arguments.
 
     Returns
     -------
     ndarray of shape (size, size), float32
         1 = known, 0 = hole, which is at least a pixel and at most half of the mask; one with
         more is drawn anew, as LaMa's are.
-
-    Raises
-    ------
-    ValueError
-        If there is no such kind, or the size is too small.
     """
     if kind not in LAMA:
         raise ValueError(f"kind of mask is {kind!r}; it should be one of {', '.join(LAMA)}")

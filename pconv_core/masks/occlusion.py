@@ -7,7 +7,7 @@ broken bands along outlines.  That a real flow is estimated is simulated by pixe
 astray, and by specks beside the bands.  Then object after object becomes hole, each dilated by a
 square, until the ratio is reached: by many contours, not by swelling.  Tiny islands of known pixels
 are filled.  Depth, contour and known parts come near those of the paper's masks
-(study/paper_masks.csv, measured by masks/shape.py).
+(pconv_study/paper_masks.csv, measured by pconv_study/mask_shapes.py).
 """
 
 import math
@@ -32,21 +32,9 @@ _SMALLEST = 0.0045  # area of a known island that stays, in side**2, where nearl
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw an occlusion mask with exactly `pixels` of hole.
+    """Draw an occlusion mask of shape `size`, (height, width), with exactly `pixels` of hole.
 
-    Parameters
-    ----------
-    size : (height, width)
-    margin : int
-        Width in pixels of the strip along the sides that stays known.
-    pixels : int
-        1 to the area inside the margin.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (height, width), float32
-        The mask, 1 = known, 0 = hole.
+    A strip of `margin` pixels along the sides stays known.
     """
     inner = size[0] - 2 * margin, size[1] - 2 * margin
     area = inner[0] * inner[1]
@@ -74,16 +62,13 @@ def occlusions(
     first, second : ndarray of shape (height, width), uint8
         Number of the layer seen at each pixel of either frame.
     motions : ndarray of shape (layers, 2), int
-        By how many pixels (x, y) a layer moves from `first` to `second`, at most `pad`.
-    pad : int
-        Width of the strip along the sides in which nothing is looked for.
+        By how many pixels (x, y) a layer moves from `first` to `second`, at most `pad`, the width
+        of the strip along the sides in which nothing is looked for.
 
     Returns
     -------
-    places : ndarray of shape (found,), int
-        Flat indices into the frame without the strip.
-    owners : ndarray of shape (found,), uint8
-        The nearer (higher) of the two layers at each.
+    places, owners : ndarrays of shape (found,)
+        Flat indices into the frame without the strip; the nearer (higher) layer at each.
     """
     height, width = first.shape
     here = np.ascontiguousarray(first[pad : height - pad, pad : width - pad])

@@ -30,22 +30,7 @@ class Scene(NamedTuple):
 
 
 def random_scene(count: int, size: tuple[int, int], side: float, rng: np.random.Generator) -> Scene:
-    """Draw a scene.
-
-    Parameters
-    ----------
-    count : int
-        Of layers, 1 to `MOST_LAYERS`.
-    size : (height, width)
-        In pixels; groups of layers lie anywhere in it.
-    side : float
-        Pixels that count as one side: shapes and motions scale with it.
-    rng : Generator
-
-    Returns
-    -------
-    Scene
-    """
+    """Draw `count` layers, in groups anywhere in (height, width); shapes scale with `side`."""
     group = np.sort(rng.integers(0, max(1, count // 4), count))
     groups = int(group[-1]) + 1
     # What is near looks large.
@@ -69,10 +54,7 @@ def random_scene(count: int, size: tuple[int, int], side: float, rng: np.random.
 
 
 def labels(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Number of the nearest layer at every pixel, 0 = background: (height, width), uint8.
-
-    `outlines` are those of a `Scene`, the farthest layer first; `size` is (height, width).
-    """
+    """Number of the nearest layer at every pixel, 0 = background: (height, width), uint8."""
     picture = np.zeros(size, dtype=np.uint8)
     for number, outline in enumerate(np.rint(outlines).astype(np.int32), start=1):
         cv2.fillPoly(picture, [outline], number)

@@ -2,8 +2,8 @@
 
 Each pixel of the map holds the moment at which a brush first covers it, so that one drawing holds
 the hole at every moment, and its size at each of them is known.  The constants were fitted so that
-depth, contour and islands of the holes are those of the paper's masks (`study/paper_masks.csv`);
-lengths are in sides, the root of the mask's area.
+depth, contour and islands of the holes are those of the paper's masks
+(`pconv_study/paper_masks.csv`); lengths are in sides, the root of the area of the mask.
 """
 
 import math
@@ -35,16 +35,7 @@ _MOST_SHARE = 0.96  # of the room, that walks are planned to cover
 def draw(
     size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Walk until about `pixels` or more are covered; seldom they are fewer.
-
-    Parameters
-    ----------
-    size : (height, width)
-    margin : int
-        Width in pixels of the strip along the sides that stays uncovered.
-    pixels : int
-        1 to the area inside the margin.
-    rng : Generator
+    """Walk until about `pixels` or more are covered, seldom fewer; arguments as `occlusion.draw`.
 
     Returns
     -------

@@ -27,22 +27,7 @@ _MOST_OBJECTS = 5000  # after so many the hole grows instead
 
 
 def draw(size: tuple[int, int], margin: int, pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw a mask of thin objects with exactly `pixels` of hole.
-
-    Parameters
-    ----------
-    size : (height, width)
-    margin : int
-        Width in pixels of the strip along the sides that stays known.
-    pixels : int
-        1 to the area inside the margin.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (height, width), float32
-        The mask, 1 = known, 0 = hole.
-    """
+    """Draw a mask of thin objects; arguments and result as those of `occlusion.draw`."""
     hole = np.zeros((size[0] - 2 * margin, size[1] - 2 * margin), dtype=np.uint8)
     side, found = math.sqrt(hole.size), 0
     width = math.exp(rng.uniform(0, math.log(max(2, _WIDEST * side))))

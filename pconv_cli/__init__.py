@@ -1,0 +1,1 @@
+"""The command `pconv`: inpaint, evaluate, train, masks, export."""

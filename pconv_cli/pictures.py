@@ -1,0 +1,203 @@
+"""Pictures written as people have them, without loss, and read back before they are handed over."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image
+
+from pconv_core import photos
+from pconv_core.photos import ORIENTATION, Picture, turned
+from pconv_core.writing import whole
+
+# Formats that give back what they were given; JPEG would change known pixels.
+LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
+_DEEP = ("PNG", "TIFF")  # those that hold 16 bits
+_MOST_WEBP = 16383  # pixels a side
+_RATIONAL = (282, 283)  # the resolution
+
+
+def implied_hole(
+    picture: Picture, colour: tuple[int, int, int] | None = None
+) -> tuple[np.ndarray, str]:
+    """The hole that a picture itself shows: (H, W) bool, and in words what it consists of.
+
+    Parameters
+    ----------
+    colour : (red, green, blue), optional
+        Of 0 to 255: the pixels of exactly this colour.  Without it, those that are
+        transparent, wholly or in part.
+
+    Raises
+    ------
+    ValueError
+        If there is no such pixel.
+    """
+    if colour is not None:
+        hole = (picture.colours == np.array(colour) * (picture.full // 255)).all(2)
+        what, partly = f"pixels of the colour {', '.join(map(str, colour))}", 0
+    elif picture.alpha is None:
+        hole, what, partly = np.zeros(picture.size, bool), "transparent pixels", 0
+    else:
+        hole, what = picture.alpha < picture.full, "transparent pixels"
+        partly = int((hole & (picture.alpha > 0)).sum())
+    if not hole.any():
+        raise ValueError(f"{picture.path} has no {what}")
+    words = f"{hole.sum()} {what}"
+    return hole, f"{words} ({partly} of them half-transparent)" if partly else words
+
+
+def filled(picture: Picture, rgb: np.ndarray, hole: np.ndarray) -> Picture:
+    """A copy of a picture with the colours of `rgb` (H, W, 3), in [0, 1], in its hole alone."""
+    values = np.rint(rgb.clip(0, 1)[hole].astype(np.float64) * picture.full)
+    copy = replace(picture, pixels=picture.pixels.copy())
+    if picture.inks:
+        copy.pixels[hole] = _inks(values)
+    elif copy.pixels.ndim == 3 and copy.pixels.shape[2] > 2:
+        copy.pixels[hole, :3] = values
+    else:
+        # Luma of ITU-R BT.601, as Pillow converts to grey.
+        colours = copy.pixels if copy.pixels.ndim == 2 else copy.pixels[..., 0]
+        colours[hole] = np.rint(values @ [0.299, 0.587, 0.114])
+    if copy.alpha is not None:
+        copy.alpha[hole] = picture.full
+    return copy
+
+
+def storable(picture: Picture, path: Path) -> Picture:
+    """A picture as the format of a file holds it; before any work, what it cannot hold is known.
+
+    Raises
+    ------
+    ValueError
+        If the format would change known pixels.
+    """
+    form = LOSSLESS.get(path.suffix.lower())
+    deep, (height, width) = picture.full > 255, picture.size
+    if form is None:
+        raise ValueError(
+            f"{path} would not keep the known pixels as they are; "
+            f"write one of {', '.join(sorted(LOSSLESS))}"
+        )
+    if deep and form not in _DEEP:
+        raise ValueError(f"{form} holds 8 bits only; write 16-bit pictures as .png or .tif")
+    if picture.alpha is not None and form == "BMP":
+        raise ValueError("BMP holds no transparency; write .png, .tif or .webp")
+    if form == "WEBP" and max(height, width) > _MOST_WEBP:
+        raise ValueError(
+            f"WebP holds {_MOST_WEBP} pixels a side, {picture.path} has {height}x{width}; "
+            "write .png or .tif"
+        )
+    grey = picture.pixels.ndim == 2 or picture.pixels.shape[2] == 2
+    deep_grey_alpha = deep and grey and picture.alpha is not None
+    as_rgb = {"BMP": picture.inks, "WEBP": picture.inks or grey, "TIFF": False}
+    if not as_rgb.get(form, picture.inks or deep_grey_alpha):
+        return picture
+    channels = [picture.colours] if picture.alpha is None else [picture.colours, picture.alpha]
+    # Its profile described inks or greys.
+    return replace(picture, pixels=np.dstack(channels), inks=False, profile=None)
+
+
+def write(picture: Picture, path: Path) -> None:
+    """Write a picture without loss, turned back as its file was, whole or not at all.
+
+    It takes its name when it has been read again and every pixel is as it should be.
+
+    Raises
+    ------
+    ValueError
+        If the format would change known pixels.
+    OSError
+        If it cannot be written, or holds something else when it is read.
+    """
+    picture = storable(picture, path)
+    form = LOSSLESS[path.suffix.lower()]
+    stored = replace(picture, pixels=turned(picture.pixels, picture.orientation, upright=False))
+    deep_colour = picture.full > 255 and picture.pixels.ndim == 3
+    with whole(path) as unfinished:
+        if form == "BMP":
+            # It holds no orientation.
+            _write_by_pillow(replace(picture, exif=None, profile=None), unfinished, form)
+        elif not deep_colour:
+            _write_by_pillow(stored, unfinished, form)
+        elif form == "PNG":
+            _write_deep_png(stored, unfinished)
+        else:
+            _write_deep_tiff(stored, unfinished)
+        _check(picture, unfinished, path)
+
+
+def _check(wanted: Picture, written: Path, path: Path) -> None:
+    """Raise OSError unless a file holds a picture, pixel by pixel."""
+    try:
+        found = photos.read(written)
+    except ValueError as error:
+        raise OSError(f"cannot write {path}: what was written is unreadable ({error})") from None
+    if not _alike(found, wanted):
+        raise OSError(f"cannot write {path}: what was written has other pixels")
+
+
+def _alike(a: Picture, b: Picture) -> bool:
+    """Whether two pictures are the same; an alpha that is full all over may be left out."""
+    if a.size != b.size or a.full != b.full or a.inks != b.inks:
+        return False
+    if a.inks:
+        return np.array_equal(a.pixels, b.pixels)
+    opacity = [a.full if picture.alpha is None else picture.alpha for picture in (a, b)]
+    return np.array_equal(a.colours, b.colours) and bool(np.all(opacity[0] == opacity[1]))
+
+
+def _inks(rgb: np.ndarray) -> np.ndarray:
+    """CMYK of RGB, (N, 3) of 0 to 255, with as much black as there can be; as Pillow goes back."""
+    light = rgb.max(1, keepdims=True)
+    inks = 255 * (1 - rgb / np.maximum(light, 1))
+    return np.rint(np.hstack([np.where(light > 0, inks, 0), 255 - light]))
+
+
+def _write_by_pillow(picture: Picture, path: Path, form: str) -> None:
+    options = {"lossless": True, "exact": True} if form == "WEBP" else {}
+    described = {"exif": picture.exif, "icc_profile": picture.profile}
+    options |= {name: data for name, data in described.items() if data}
+    image = Image.fromarray(picture.pixels, "CMYK" if picture.inks else None)
+    image.save(path, format=form, **options)
+
+
+def _write_deep_tiff(picture: Picture, path: Path) -> None:
+    """16-bit colour, which Pillow cannot write."""
+    exif = Image.Exif()
+    exif.load(picture.exif or b"")
+    texts = {tag: value for tag, value in exif.items() if isinstance(value, str)}
+    tags = [(tag, "s", 0, text.encode("utf-8"), True) for tag, text in texts.items()]
+    scale = {}
+    if all(tag in exif for tag in _RATIONAL):
+        scale = {"resolution": [float(exif[tag]) for tag in _RATIONAL]}
+        scale["resolutionunit"] = int(exif.get(296, 2))
+    tifffile.imwrite(
+        path,
+        picture.pixels,
+        photometric="minisblack" if picture.pixels.shape[2] == 2 else "rgb",
+        planarconfig="contig",
+        extrasamples=None if picture.alpha is None else ["unassalpha"],
+        iccprofile=picture.profile,
+        extratags=[(ORIENTATION, "H", 1, picture.orientation, True), *tags],
+        metadata=None,
+        software=False,
+        **scale,
+    )
+
+
+def _write_deep_png(picture: Picture, path: Path) -> None:
+    """16-bit colour, which Pillow cannot write."""
+    described = {
+        cv2.IMAGE_METADATA_EXIF: (picture.exif or b"").removeprefix(b"Exif\0\0"),
+        cv2.IMAGE_METADATA_ICCP: picture.profile or b"",
+    }
+    kept = {kind: np.frombuffer(data, np.uint8) for kind, data in described.items() if data}
+    order = cv2.COLOR_RGB2BGR if picture.alpha is None else cv2.COLOR_RGBA2BGRA
+    colours = cv2.cvtColor(picture.pixels, order)
+    done, data = cv2.imencodeWithMetadata(".png", colours, list(kept), list(kept.values()))
+    if not done:
+        raise OSError(f"OpenCV cannot encode {path}")
+    path.write_bytes(data.tobytes())

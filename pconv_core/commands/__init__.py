@@ -1,1 +1,0 @@
-"""The subcommands of python -m pconv_core, a module each: --help is its docstring."""

@@ -1,0 +1,88 @@
+"""The smooth continuation of what is known into a hole; it learns nothing."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["continuation", "known_mean"]
+
+# On each level.
+_MEANS, _STEPS = 2, 6
+_STEP, _MOMENTUM = 1.2, 0.4
+
+
+def known_mean(image: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the known pixels (N, C, 1, 1) of an image (N, C, H, W) that is 0 in its hole.
+
+    Of at least float32: half precision cannot count the pixels of a picture.
+    """
+    wide = torch.promote_types(image.dtype, torch.float32)
+    total, count = (x.sum((2, 3), keepdim=True, dtype=wide) for x in (image, mask))
+    return total / count.clamp(min=1)
+
+
+@torch.no_grad()
+def continuation(image: Tensor, mask: Tensor, levels: int) -> Tensor:
+    """Continue what is known smoothly into the hole, coarse to fine.
+
+    A partial convolution of equal weights is the mean of a window's known pixels.  Such means over
+    2 x 2 pixels halve the image until little is hole.  From there each level fills its hole from
+    the coarser one, enlarged, and takes a few steps towards the solution of the biharmonic
+    equation, which goes on with the gradients that it finds at the edge of a hole.
+
+    Parameters
+    ----------
+    image : Tensor of shape (N, C, H, W)
+        What it holds in the hole is ignored, even NaN.
+    mask : Tensor of shape (N, 1, H, W)
+        1 = known, 0 = hole.
+    levels : int
+        Halvings; what lies deeper than 2**levels pixels begins as the mean of the known ones.
+
+    Returns
+    -------
+    Tensor of shape (N, C, H, W)
+        `image` where it is known; of at least float32.
+    """
+    wide = torch.promote_types(image.dtype, torch.float32)
+    # Shifted copies of channels_last tensors are slow.
+    x = torch.where(mask.bool(), image, 0).to(wide).contiguous()
+    known = mask.to(x.dtype)
+    filled = known_mean(x, known)
+    pyramid = [(x, mask.bool())]
+    for _ in range(levels):
+        x = F.avg_pool2d(x, 2, ceil_mode=True)
+        share = F.avg_pool2d(known, 2, ceil_mode=True)
+        known = (share > 0).to(x.dtype)
+        x = x / share.clamp(min=0.125)  # where anything is known, it is a quarter or more
+        pyramid.append((x, known.bool()))
+    for x, is_known in reversed(pyramid):
+        size = x.shape[-2:]
+        filled = F.interpolate(filled, size=size, mode="bilinear", align_corners=False)
+        filled = _evened_out(torch.where(is_known, x, filled), is_known)
+    return filled
+
+
+def _evened_out(x: Tensor, known: Tensor) -> Tensor:
+    """Bring an estimate in the hole nearer to where its Laplacian's Laplacian is 0.
+
+    Two sweeps of means first, then gradient steps with momentum; a step of at most
+    2 (1 + momentum) over 16/9, the square of the largest eigenvalue of `_laplacian`, is stable.
+    """
+    for _ in range(_MEANS):
+        x = torch.where(known, x, x + _laplacian(x))
+    before = x
+    for _ in range(_STEPS):
+        change = _MOMENTUM * (x - before) - _STEP * _laplacian(_laplacian(x))
+        x, before = torch.where(known, x, x + change), x
+    return x
+
+
+def _laplacian(x: Tensor) -> Tensor:
+    """Weighted mean of a pixel's eight neighbours less the pixel; those at its sides weigh twice.
+
+    Beyond the border the outermost pixels go on.
+    """
+    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    rows = p[..., :-2] + 2 * p[..., 1:-1] + p[..., 2:]
+    return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :]) / 12 - x * (4 / 3)

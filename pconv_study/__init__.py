@@ -1,0 +1,1 @@
+"""The study: experiments, their statistics and what the notebooks call."""

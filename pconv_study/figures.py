@@ -1,0 +1,327 @@
+"""Every figure of the study, in one look (Okabe-Ito colours, one font size)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from torch import Tensor
+
+from pconv_core.models import composite
+
+WIDTH = 9.0  # inches; a README shows it at about 900 pixels
+
+# Okabe and Ito (2008): distinguishable with every kind of colour vision.
+BLUE, SKY, RED, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
+# Colour and marker of a network or method, by how its name begins; the longer beginnings first.
+LOOKS = {
+    "partial small": (SKY, "v"),
+    "partial U-Net 112": (SKY, "v"),
+    "partial-masked": ("#F0E442", "^"),
+    "partial": (BLUE, "o"),
+    "traditional": (RED, "s"),
+    "masked": (GREEN, "D"),
+    "plain": ("#CC79A7", "P"),
+    "Conv": ("#CC79A7", "P"),
+    "gated": ("#E69F00", "X"),
+    "merged": ("#7F5F00", "*"),
+    "style weight 120": (RED, "s"),
+    "style weight 1": (BLUE, "o"),
+    "shipped": ("#6A2C91", "P"),
+    "mean fill": ("#999999", "x"),
+    "Telea": ("#000000", "+"),
+    "Navier-Stokes": ("#CC79A7", "1"),
+    "biharmonic": ("#E69F00", "2"),
+    "PatchMatch": ("#882255", "3"),
+    "continuation": ("#7F5F00", "4"),
+}
+# Axes of the measures, and whether more of it is better.
+MEASURES = {
+    "psnr": (r"PSNR of $I_{comp}$ in dB", True),
+    "ssim": ("SSIM", True),
+    "lite0": ("Lite0 distance", False),
+    "psnr_hole": ("PSNR in the hole in dB", True),
+}
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+
+PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
+STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
+TERM_LABELS = {
+    "valid": r"valid  $L_{valid}$",
+    "hole": r"hole  $L_{hole}$",
+    "perceptual": r"perceptual  $L_{perc}$",
+    "style_out": r"style of $I_{out}$",
+    "style_comp": r"style of $I_{comp}$",
+    "tv": r"total variation  $L_{tv}$",
+}
+
+
+def picture_rows(
+    rows: dict[str, Sequence[np.ndarray]], titles: Sequence[str] = (), height: float = 1.0
+) -> Figure:
+    """Draw a grid of pictures, a labelled row a kind.
+
+    Parameters
+    ----------
+    rows : dict of label -> pictures
+        Pictures of shape (H, W), drawn grey from 0 to 1, or (H, W, 3); as many in each row.
+    titles : sequence of str
+        One above each column, or none.
+    height : float
+        Height over width of a picture.
+    """
+    count = len(next(iter(rows.values())))
+    side = (WIDTH - 1.3) / count
+    with page(side * height * len(rows), len(rows), count, squeeze=False) as (figure, axes):
+        for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+            for axis, picture in zip(line, pictures, strict=True):
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(True)
+                axis.spines[:].set_color("#BBBBBB")
+            line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        for axis, title in zip(axes[0], titles, strict=False):
+            axis.set_title(title)
+    return figure
+
+
+def fillings(
+    images: Tensor, masks: Tensor, outs: dict[str, Tensor], titles: Sequence[str] = ()
+) -> Figure:
+    """Draw input, mask, I_out and I_comp of each network, and ground truth: a column a sample.
+
+    Parameters
+    ----------
+    images, masks : Tensor of shape (N, 3, H, W) and (N, 1, H, W)
+    outs : dict of network's name -> I_out, of shape (N, 3, H, W)
+    titles : sequence of str
+    """
+    rows = {"input": images * masks, "mask": masks}
+    for name, out in outs.items():
+        rows[f"{name}\n$I_{{out}}$"] = out
+        rows[f"{name}\n$I_{{comp}}$"] = composite(out, images, masks)
+    rows["ground truth"] = images
+    return picture_rows({k: [to_picture(i) for i in row] for k, row in rows.items()}, titles)
+
+
+def to_picture(image: Tensor) -> np.ndarray:
+    """(3, H, W) or (1, H, W) tensor to an array that `picture_rows` draws."""
+    array = image.detach().clamp(0, 1).permute(1, 2, 0).numpy()
+    return array[..., 0] if array.shape[2] == 1 else array
+
+
+def seed_dots(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
+    """Every random seed (circles) and their mean (diamond), a row a network, a panel a measure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        model, random_seed, and a column a measure of `MEASURES`.
+    """
+    models = list(dict.fromkeys(table["model"]))[::-1]
+    grid = {"rows": 1, "columns": len(measures), "sharey": True, "squeeze": False}
+    with page(1 + 0.45 * len(models), **grid) as (figure, axes):
+        for axis, name in zip(axes[0], measures, strict=True):
+            for row, model in enumerate(models):
+                values = table.loc[table["model"] == model, name]
+                colour = look(model)["color"]
+                axis.plot(values, [row + 0.15] * len(values), "o", mfc="none", color=colour)
+                axis.plot(values.mean(), row - 0.15, "D", color=colour)
+            axis.set(xlabel=axis_label(name), ylim=(-0.6, len(models) - 0.4))
+            axis.grid(axis="y", visible=False)
+        axes[0, 0].set_yticks(range(len(models)), models)
+    return figure
+
+
+def by_stage(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
+    """Measures after each stage: a line through the means of a network, every random seed a dot.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As of `seed_dots`, with a column `stage`.
+    """
+    models, stages = (list(dict.fromkeys(table[name])) for name in ("model", "stage"))
+    with page(3.4, 1, len(measures), squeeze=False) as (figure, (axes,)):
+        for axis, name in zip(axes, measures, strict=True):
+            for number, model in enumerate(models):
+                part = table[table["model"] == model]
+                at = np.arange(len(stages)) + 0.1 * (number - (len(models) - 1) / 2)
+                axis.plot(at, part.groupby("stage", sort=False)[name].mean(), **look(model))
+                places = [at[stages.index(stage)] for stage in part["stage"]]
+                axis.plot(places, part[name], "o", mfc="none", color=look(model)["color"])
+            axis.set_xticks(range(len(stages)), [STAGE_LABELS[stage] for stage in stages])
+            axis.set_ylabel(axis_label(name))
+            axis.grid(axis="x", visible=False)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(models))
+    return figure
+
+
+def forest(found: pd.DataFrame, measures: Sequence[str]) -> Figure:
+    """Differences with their 95 % intervals, a row a label, a panel a measure.
+
+    Parameters
+    ----------
+    found : DataFrame
+        label, measure, mean, low and high.
+    """
+    labels = list(dict.fromkeys(found["label"]))[::-1]
+    with page(1 + 0.4 * len(labels), 1, len(measures), sharey=True, squeeze=False) as (
+        figure,
+        axes,
+    ):
+        for axis, name in zip(axes[0], measures, strict=True):
+            rows = found[found["measure"] == name].set_index("label").loc[labels]
+            reach = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+            axis.axvline(0, color="black", linewidth=1, linestyle=":")
+            axis.errorbar(
+                rows["mean"], range(len(labels)), xerr=reach, fmt="D", color=BLUE, capsize=4
+            )
+            axis.set(xlabel=axis_label(name), ylim=(-0.6, len(labels) - 0.4))
+            axis.grid(axis="y", visible=False)
+        axes[0, 0].set_yticks(range(len(labels)), labels)
+    return figure
+
+
+def loss_curves(records: Mapping[str, Sequence[pd.DataFrame]], theirs: pd.DataFrame) -> Figure:
+    """P-Conv's three-panel figure: total loss against step, a panel a network, a line a seed.
+
+    Parameters
+    ----------
+    records : mapping of title -> loss records
+        One a random seed, of the same steps.
+    theirs : DataFrame
+        What was read off P-Conv's curve, by the same titles in the column `model`: stage, first
+        (where it begins; may be NaN), low and high (between which it settles).
+    """
+    with page(3.4, 1, len(records), sharey=True) as (figure, axes):
+        for axis, (title, of_seeds) in zip(axes, records.items(), strict=True):
+            for record in of_seeds:
+                axis.plot(record["step"], record["total"], color=look(title)["color"], lw=0.8)
+            axis.set(title=title, xlabel="step", yscale="log")
+            plain_log_axis(axis)
+            for row in theirs[theirs["model"] == title].itertuples():
+                steps = of_seeds[0].loc[of_seeds[0]["stage"] == row.stage, "step"]
+                span, look_of = [steps.min(), steps.max()], {"color": "#777777", "alpha": 0.35}
+                axis.fill_between(span, row.low, row.high, lw=0, **look_of)
+                axis.plot(steps.min(), row.first, "*", color="black", markersize=9)
+                axis.axvline(steps.min(), color="#666666", linewidth=0.8, linestyle=":")
+        axes[0].set_ylabel("total loss (eq. 7, as trained)")
+        looks = [
+            Line2D([], [], color="black", lw=0.8, label="ours, a line a random seed"),
+            Line2D([], [], ls="", marker="*", color="black", label="P-Conv's curve begins here"),
+            Patch(color="#777777", alpha=0.35, lw=0, label="... and settles in here"),
+        ]
+        figure.legend(handles=looks, loc="outside lower center", ncols=len(looks))
+    return figure
+
+
+def loss_terms(records: Mapping[str, pd.DataFrame]) -> Figure:
+    """The six unweighted terms of eq. 7 against step, a panel a term, a line a network."""
+    with page(4.8, 2, 3, sharex=True) as (figure, axes):
+        for axis, (term, label) in zip(axes.flat, TERM_LABELS.items(), strict=True):
+            for title, record in records.items():
+                style = {**look(title), "marker": "", "lw": 1}
+                axis.plot(record["step"], record[term], **style)
+            axis.set(title=label, yscale="log")
+            plain_log_axis(axis)
+        for axis in axes[-1]:
+            axis.set_xlabel("step")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("term, unweighted")
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(records))
+    return figure
+
+
+def look(name: str) -> dict:
+    """How the line of a network or method looks: its colour, marker and label."""
+    for beginning, (colour, marker) in LOOKS.items():
+        if name.startswith(beginning):
+            style = "--" if marker in "x+1234" else "-"
+            return {"color": colour, "marker": marker, "linestyle": style, "label": name}
+    return {"color": "#666666", "marker": ".", "linestyle": "-", "label": name}
+
+
+def axis_label(measure: str) -> str:
+    """Name of a measure, and an arrow to where it is better, on an axis of either direction."""
+    name, more = MEASURES[measure]
+    return f"{name}\n{'→' if more else '←'} better"
+
+
+def by_ratio(table: pd.DataFrame, measures: Sequence[str], paper: pd.DataFrame) -> Figure:
+    """Measures against the hole ratio, a line a model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        model, hole_ratio, and a column a measure of `MEASURES`.
+    paper : DataFrame
+        The paper's psnr_db by hole_ratio, as stars where PSNR is drawn.
+    """
+    bins = list(dict.fromkeys(table["hole_ratio"]))
+    with page(3.6, 1, len(measures)) as (figure, axes):
+        for axis, name in zip(axes, measures, strict=True):
+            for model, part in table.groupby("model", sort=False):
+                axis.plot([bins.index(b) for b in part["hole_ratio"]], part[name], **look(model))
+            if name == "psnr":
+                at = [bins.index(b) for b in paper["hole_ratio"]]
+                axis.plot(at, paper["psnr_db"], "*", **PAPER, label="paper, Places2, 512 px")
+            axis.set_xticks(range(len(bins)), bins)
+            axis.set(xlabel="hole ratio", ylabel=axis_label(name))
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=3)
+    return figure
+
+
+def picture_grid(
+    pictures: Mapping[str, np.ndarray], columns: int = 4, height: float = 1.0
+) -> Figure:
+    """Draw pictures (H, W, 3), each under its title, line by line; `height` is that of a width."""
+    lines = -(-len(pictures) // columns)
+    side = WIDTH / columns
+    with page((side * height + 0.25) * lines, lines, columns, squeeze=False) as (figure, axes):
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
+            axis.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(title, fontsize=9)
+    return figure
+
+
+@contextmanager
+def page(height: float, rows: int = 1, columns: int = 1, **options) -> Iterator[tuple]:
+    """Yield a figure as wide as a page, `height` inches high, and its axes, to be drawn on."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), **options)
+        yield figure, axes
+    plt.close(figure)
+
+
+def save(figure: Figure, path: Path) -> Figure:
+    """Write a figure as PNG, the same bytes for the same figure, and return it."""
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+    return figure
+
+
+def plain_log_axis(axis) -> None:
+    """Label a logarithmic axis with decimals, few enough to read."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,265 @@
+"""The one way to make a difference and its interval, from rows of measured pictures.
+
+Columns of rows: variant; random_seed (-1 or none where nothing is trained); samples; photos and
+masks (the sets); photograph (the source) and crop (number within photos and masks); hole_ratio (the
+bin); border; ratio; and the measures, such as psnr.  `found` is what `contrast` returns, or a table
+with such columns.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, special, stats
+
+UP_TO_HALF = "up to 0.5"
+CROP = ["photos", "masks", "photograph", "crop"]  # what a picture is known by
+NOT_TRAINED = -1
+
+
+def contrast(rows: pd.DataFrame, weights: dict[str, float], measure: str) -> dict:
+    """A weighted sum of variants on the same crops and random seeds, such as a difference.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        At one number of samples a variant.  What is not trained is beside every random seed.
+    weights : dict
+        Of each variant; they add up to 0.
+
+    Returns
+    -------
+    dict
+        mean; low and high, mean -+ half; half, the 95 % `half_width`; p, two-sided: the alpha whose
+        `half_width` is abs(mean), so below 0.05 where the interval leaves out 0; se_random_seeds,
+        se_photographs; random_seeds (the common ones, 0 if nothing is trained), pictures,
+        photographs.  With d_sk the sum for random seed s of S and crop k of N, dots for means,
+
+            se_random_seeds^2 = sum_s (d_s. - d_..)^2 / (S - 1) / S,
+            se_photographs^2 = C / (C - 1) sum_c r_c^2 / N^2,  r_c = sum_{k in c} (d_.k - d_..),
+
+        c one of C photographs.  With one photograph half and p are NaN.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not add up to 0, or a variant is missing, shares no random seed, lacks a
+        crop of another, has one twice, or a value that is not finite.
+    """
+    if not math.isclose(sum(weights.values()), 0, abs_tol=1e-9):
+        raise ValueError(f"weights {weights} should add up to 0")
+    return _found(_by_crop(rows, weights, measure))
+
+
+def difference(rows: pd.DataFrame, variant: str, other: str, measure: str) -> dict:
+    """`variant` less `other`; see `contrast`."""
+    if variant == other:
+        raise ValueError(f"{variant} should be compared with another variant than itself")
+    return contrast(rows, {variant: 1, other: -1}, measure)
+
+
+def interaction(rows: pd.DataFrame, a: str, b: str, both: str, none: str, measure: str) -> dict:
+    """What b changes beside a, less what it changes alone: (both - a) - (b - none)."""
+    return contrast(rows, {both: 1, a: -1, b: -1, none: 1}, measure)
+
+
+def half_width(found, alpha: float = 0.05):
+    """Half of the interval of confidence 1 - alpha.
+
+    Returns
+    -------
+    float or Series
+        sqrt((t_s se_random_seeds)^2 + (t_p se_photographs)^2), t Student's quantile at
+        1 - alpha / 2 of one degree of freedom less than random seeds, and than photographs; the
+        second part only with fewer than two random seeds.
+    """
+    parts = []
+    for counted in ("random_seeds", "photographs"):
+        t = -special.stdtrit(found[counted] - 1, alpha / 2)
+        parts.append(t * found[f"se_{counted}"])
+    return np.hypot(np.where(np.greater(found["random_seeds"], 1), parts[0], 0), parts[1])
+
+
+def equivalent(found, margin: float):
+    """Whether a difference is shown to lie within -+ `margin`, which is named beforehand.
+
+    Returns
+    -------
+    bool or Series
+        abs(mean) + `half_width` at alpha = 0.1 < margin: the 90 % interval lies within the margin,
+        so that two one-sided tests at 5 % reject means of at most -margin and of at least margin.
+    """
+    return abs(found["mean"]) + half_width(found, 0.1) < margin
+
+
+def differences(
+    rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], measures: Sequence[str]
+) -> pd.DataFrame:
+    """`difference` of each pair (variant, other), by photos, masks, part and measure.
+
+    Returns
+    -------
+    DataFrame
+        photos, masks, part ("up to 0.5" or a bin), variant, other, measure, and what `contrast`
+        returns.  Bins are described, not tested: their p is NaN.
+    """
+    table = pd.DataFrame(
+        {**part, "variant": variant, "other": other, "measure": measure}
+        | difference(chosen, variant, other, measure)
+        for part, chosen in _parts(rows)
+        for variant, other in pairs
+        for measure in measures
+    )
+    return table.assign(p=table["p"].where(table["part"] == UP_TO_HALF))
+
+
+def means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """Mean of each variant, by photos, masks, part, samples and measure.
+
+    Returns
+    -------
+    DataFrame
+        photos, masks, part, variant, samples, measure; mean; sd, the standard deviation of the
+        random seeds' means, NaN under two; random_seeds, pictures, photographs.
+    """
+    table = []
+    for part, chosen in _parts(rows):
+        for (variant, samples), group in chosen.groupby(["variant", "samples"], dropna=False):
+            for measure in measures:
+                by_crop = _by_crop(group, {variant: 1}, measure)
+                labels = {**part, "variant": variant, "samples": samples, "measure": measure}
+                table.append(labels | {"sd": by_crop.mean().std()} | _found(by_crop))
+    kept = ["mean", "sd", "random_seeds", "pictures", "photographs"]
+    return pd.DataFrame(table)[[*labels, *kept]]
+
+
+def with_holm(table: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
+    """Add p_holm: p adjusted for all tests of a family, the rows that agree in some columns.
+
+    Returns
+    -------
+    DataFrame
+        With p_(1) <= ... <= p_(m), p_holm of the i-th is max_{j <= i} min(1, (m - j + 1) p_(j)):
+        Holm's step-down procedure.  A row without p is no test, and does not count.
+    """
+
+    def adjusted(p):
+        steps = p.dropna().sort_values() * np.arange(p.count(), 0, -1)
+        return steps.cummax().clip(upper=1).reindex(p.index)
+
+    return table.assign(p_holm=table.groupby(list(family), dropna=False)["p"].transform(adjusted))
+
+
+def slopes(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """How much each variant's measure changes with a doubling of the samples.
+
+    Returns
+    -------
+    DataFrame
+        variant, random_seed, slope (by least squares on log2 of the samples); and, the same for all
+        rows of a variant, mean, low and high: Student's 95 % interval over random seeds alone, on
+        these crops.  Variants at one number of samples are left out.
+    """
+    table = []
+    for variant, chosen in rows.groupby("variant"):
+        samples = np.unique(chosen["samples"])
+        if len(samples) > 1:
+            x = np.log2(samples) - np.log2(samples).mean()
+            weights = dict(zip(samples.tolist(), x / (x @ x), strict=True))
+            slope = _by_crop(chosen, weights, measure, by="samples").mean()
+            mean, half = slope.mean(), stats.t.isf(0.025, len(slope) - 1) * slope.sem()
+            found = slope.rename("slope").rename_axis("random_seed").reset_index()
+            found.insert(0, "variant", variant)
+            table.append(found.assign(mean=mean, low=mean - half, high=mean + half))
+    return pd.concat(table, ignore_index=True)
+
+
+def crossing(curve: pd.Series, level: float) -> int | None:
+    """Number of samples at which a learning curve, a mean by number of samples, reaches `level`.
+
+    Returns
+    -------
+    int or None
+        Where the straight lines in log2(samples) between rungs, the last one continued to twice the
+        largest, first cross the level, upwards or downwards; None if they do not.
+    """
+    curve = curve.sort_index()
+    x, gap = np.log2(curve.index.to_numpy(float)), curve.to_numpy(float) - level
+    slope = (gap[-1] - gap[-2]) / (x[-1] - x[-2])
+    x, gap = np.append(x, x[-1] + 1), np.append(gap, gap[-1] + slope)
+    for k in np.flatnonzero(gap[:-1] * gap[1:] <= 0):
+        share = gap[k] / (gap[k] - gap[k + 1]) if gap[k] else 0.0
+        return round(2 ** (x[k] + share * (x[k + 1] - x[k])))
+    return None
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """Of each photos and masks the rows up to a hole ratio of 0.5, then those of each bin."""
+    for (photos, masks), group in rows.groupby(["photos", "masks"]):
+        for name, chosen in (
+            (UP_TO_HALF, group[group["ratio"] <= 0.5]),
+            *group.groupby("hole_ratio"),
+        ):
+            if len(chosen):
+                yield {"photos": photos, "masks": masks, "part": name}, chosen
+
+
+def _by_crop(rows: pd.DataFrame, weights: dict, measure: str, by: str = "variant") -> pd.DataFrame:
+    """Weighted sum of a measure over values of column `by`: a row a crop, a column a seed."""
+    rows = rows[rows[by].isin(list(weights))]
+    rows = rows.assign(random_seed=rows["random_seed"].fillna(NOT_TRAINED).astype(int))
+    place = [by, "random_seed", *CROP]
+    faults = {"not finite": ~np.isfinite(rows[measure]), "there twice": rows.duplicated(place)}
+    for fault, found in faults.items():
+        if found.any():
+            first = rows.loc[found, place].iloc[0].to_dict()
+            raise ValueError(f"{measure} is {fault} in {found.sum()} rows, the first {first}")
+    wide = rows.pivot(index=CROP, columns=place[:2], values=measure)
+    seeds = {key: set(wide[key]) if key in wide else set() for key in weights}
+    trained = {key: has for key, has in seeds.items() if has != {NOT_TRAINED}}
+    common = sorted(set.intersection(*trained.values())) if trained else [NOT_TRAINED]
+    if not common or any(NOT_TRAINED in has for has in trained.values()):
+        raise ValueError(f"random seeds should be common to all, or none be trained: {seeds}")
+    total = 0.0
+    for key, weight in weights.items():
+        values = wide[key][common if key in trained else [NOT_TRAINED]]  # one column is for all
+        missing = values.isna().any(axis=1)
+        if missing.any():
+            first = values.index[missing].to_frame().iloc[0].to_dict()
+            raise ValueError(f"{by} {key} lacks {missing.sum()} crops, the first {first}")
+        total = total + weight * values.to_numpy()
+    return pd.DataFrame(total, wide.index, common)
+
+
+def _found(by_crop: pd.DataFrame) -> dict:
+    """What `contrast` returns, of a row a crop and a column a random seed."""
+    by_seed, mean_crop = by_crop.mean(), by_crop.mean(axis=1)
+    mean = float(by_seed.mean())
+    sums = (mean_crop - mean).groupby(level="photograph").sum()
+    count = len(sums)
+    variance = count / (count - 1) * (sums**2).sum() / len(by_crop) ** 2 if count > 1 else math.nan
+    found = {
+        "se_random_seeds": float(by_seed.sem()),
+        "se_photographs": math.sqrt(variance),
+        "random_seeds": 0 if NOT_TRAINED in by_crop else len(by_seed),
+        "pictures": len(by_crop),
+        "photographs": count,
+    }
+    half = float(half_width(found))
+    interval = {"mean": mean, "low": mean - half, "high": mean + half, "half": half}
+    return interval | {"p": _p(mean, found)} | found
+
+
+def _p(mean: float, found: dict) -> float:
+    """The alpha whose `half_width` is abs(mean); 0 for what is below 1e-300."""
+
+    def excess(log_alpha):
+        return half_width(found, math.exp(log_alpha)) - abs(mean)
+
+    lowest = math.log(1e-300)
+    if math.isnan(excess(0)):
+        return math.nan
+    if mean == 0 or excess(lowest) <= 0:
+        return float(mean == 0)
+    return math.exp(optimize.brentq(excess, lowest, 0))

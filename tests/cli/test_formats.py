@@ -1,0 +1,107 @@
+"""AVIF and HEIC, with what telephones put into them."""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from pconv_cli.__main__ import main
+from pconv_cli.files import pictures as listed
+from pconv_cli.pictures import implied_hole, write
+from pconv_core import photos as pictures
+
+
+def scene(height=40, width=60):
+    """Smooth colours, which survive compression, with a bright corner to see turns by."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    pixels = np.dstack([rows * 4, columns * 3, rows + columns]).astype(np.uint8)
+    pixels[: height // 3, : width // 3] = 230
+    return pixels
+
+
+def near(found, wanted):
+    return found.shape == wanted.shape and np.abs(found.astype(int) - wanted).mean() < 4
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_avif(tmp_path, orientation, channels):
+    pixels = scene()
+    if channels == 4:
+        pixels = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+        pixels[10:20, 30:50, 3] = 0
+    path = tmp_path / "a.avif"
+    Image.fromarray(pixels).save(path, quality=95, exif=turned(orientation))
+    picture = pictures.read(path)
+    assert picture.orientation == orientation
+    upright = pictures.turned(pixels, orientation, upright=True)
+    assert near(picture.pixels[..., :3], upright[..., :3])
+    assert near(pictures.read_photo(path), upright[..., :3])
+    # Written again the turned way, every pixel as AVIF gave it.
+    write(picture, tmp_path / "b.png")
+    assert np.array_equal(pictures.read(tmp_path / "b.png").pixels, picture.pixels)
+    if channels == 4:
+        assert implied_hole(picture)[0].sum() == pytest.approx(200, rel=0.1)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_whose_first_brand_is_of_structure_only(tmp_path):
+    Image.fromarray(scene()).save(tmp_path / "a.avif", quality=95)
+    data = bytearray((tmp_path / "a.avif").read_bytes())
+    data[8:12] = b"mif1"
+    (tmp_path / "a.avif").write_bytes(data)
+    assert near(pictures.read(tmp_path / "a.avif").pixels, scene())
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_in_a_folder_of_pictures_and_of_masks(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(scene()).save(tmp_path / "in" / "a.avif")
+    frames = [Image.fromarray(scene() // k) for k in (1, 3)]
+    frames[0].save(tmp_path / "in" / "b.avif", save_all=True, append_images=frames[1:])
+    known = np.full((40, 60), 255, np.uint8)
+    known[10:20, 15:30] = 0
+    for name in "ab":
+        Image.fromarray(known).save(tmp_path / "masks" / f"{name}.avif", quality=80)
+    folders = [tmp_path / name for name in ("in", "masks", "out")]
+    arguments = zip(("--image", "--mask", "--out"), map(str, folders), strict=True)
+    assert main(["inpaint", *(a for pair in arguments for a in pair)]) == 0
+    assert near(pictures.read(tmp_path / "out" / "b.png").pixels[25:], scene()[25:])
+
+
+def test_heic(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="HEIC is read where pillow-heif is installed")
+    picture = heif.from_pillow(Image.fromarray(scene()))
+    for name in ("a.heic", "b.HEIF", "c.jpg"):  # telephones hand on such a .jpg as well
+        picture.save(tmp_path / name, quality=95)
+    assert [p.name for p in listed(tmp_path)] == ["a.heic", "b.HEIF", "c.jpg"]
+    for path in listed(tmp_path):
+        assert near(pictures.read(path).pixels, scene())
+        assert near(pictures.read_photo(path), scene())
+
+
+@pytest.mark.skipif(bool(find_spec("pillow_heif")), reason="HEIC is read here")
+def test_heic_without_its_package_is_named_and_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    (tmp_path / "in").mkdir()
+    for name in ("a.heic", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes(head)
+    assert ".heic" in pictures.ENDINGS
+    call = ["inpaint", "--image", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main(call) == 2
+    printed = capsys.readouterr()
+    assert "skipped 1 that do not end in" in printed.err
+    assert ": a.heic\n" in printed.err
+    assert "b.jpg as a picture (HEIC needs the package pillow-heif: pip install" in printed.err
+    assert "0 of 1 pictures written" in printed.out

@@ -1,0 +1,75 @@
+"""The command `train`: masks from a folder, other options on resuming, batches too small."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pconv_cli.__main__ import main
+
+
+def train(folder, *more):
+    small = ["--size", "32", "--base-channels", "2", "--batch-size", "2", "--workers", "0"]
+    small += ["--lambda-perceptual", "0", "--lambda-style", "0", "--features", "random"]
+    small += ["--feature-width", "0.0625", "--checkpoint", str(folder / "net.pt")]
+    return main(["train", "--images", "embedded", *small, *(str(m) for m in more)])
+
+
+def state(folder):
+    return torch.load(folder / "net.pt", weights_only=True)
+
+
+def save_masks(folder, hole, known=255, marked=0):
+    folder.mkdir()
+    for k in range(3):
+        Image.fromarray(np.where(hole, marked, known).astype(np.uint8)).save(folder / f"{k}.png")
+
+
+@pytest.mark.parametrize(
+    ("known", "marked", "more", "ratio", "asked"),
+    [
+        (255, 0, [], "0.06", False),
+        (0, 255, ["--mask-hole", "white"], "0.06", False),
+        (0, 255, [], "1.00", True),
+        (100, 0, [], "0.06", False),
+    ],
+)
+def test_masks_mark_the_hole_as_told(tmp_path, capsys, known, marked, more, ratio, asked):
+    hole = np.zeros((128, 128), bool)
+    hole[32:64, 32:64] = True
+    save_masks(tmp_path / "m", hole, known, marked)
+    assert train(tmp_path, "--masks", tmp_path / "m", "--steps", "1", *more) == 0
+    printed = capsys.readouterr()
+    found = float(printed.out.split("mean hole ratio of the masks: ")[1].split()[0])
+    assert found == pytest.approx(1 - 0.0625 if asked else float(ratio), abs=0.06)
+    assert ("say --mask-hole white" in printed.err) == asked
+
+
+def test_lines_of_one_pixel_are_trained_on(tmp_path, capsys):
+    hole = np.zeros((512, 512), bool)
+    hole[:, 257] = True
+    save_masks(tmp_path / "m", hole)
+    assert train(tmp_path, "--masks", tmp_path / "m", "--steps", "1") == 0
+    assert "mean hole ratio of the masks: 0.03" in capsys.readouterr().out
+
+
+def test_a_resumed_run_may_change_when_told_so(tmp_path, capsys):
+    assert train(tmp_path, "--steps", "4") == 0
+    other = ["--steps", "10", "--resume", "--batch-size", "3", "--lr", "0.001"]
+    assert train(tmp_path, *other) == 2
+    said = capsys.readouterr().err
+    assert "batch_size 2 instead of 3, learning_rate 0.002 instead of 0.001" in said
+    assert train(tmp_path, *other, "--may-change") == 0
+    after = state(tmp_path)
+    assert (after["step"], after["samples"]) == (10, 4 * 2 + 6 * 3)
+    assert after["optimiser"]["param_groups"][0]["lr"] == 0.001
+    assert (after["settings"]["batch_size"], after["settings"]["learning_rate"]) == (3, 0.001)
+    assert train(tmp_path, *other, "--model", "conv", "--may-change") == 2
+    assert "model 'pconv' instead of 'conv'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["1"], ["3", "--accumulate", "2"]])
+def test_a_batch_of_one_names_the_options(tmp_path, capsys, more):
+    assert train(tmp_path, "--steps", "1", "--batch-size", *more) == 2
+    assert "batch_size, here " in capsys.readouterr().err
+    assert not (tmp_path / "net.pt").exists()

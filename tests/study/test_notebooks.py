@@ -1,0 +1,69 @@
+"""What must hold of the chapters as stored, without running them."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=PATHS, ids=lambda p: p.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def printed(output):
+    data = output.get("data", {})
+    return str(output.get("text", "")) + str(data.get("text/plain", ""))
+
+
+def test_there_are_two_parameters_in_two_lines(notebook):
+    (cell,) = [c for c in code_cells(notebook) if "parameters" in tags(c)]
+    values = {}
+    exec(cell.source, {}, values)
+    assert values == {"profile": "demo", "overrides": {}}
+    assert len(cell.source.splitlines()) == 2
+
+
+def test_it_is_a_chapter(notebook):
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    parts = ("**Question.**", "## What we found", "## How it is done", "## Run it yourself")
+    places = [text.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert re.search(r"\bassert\b|study\.agrees", "\n".join(c.source for c in code_cells(notebook)))
+
+
+def test_it_is_short(notebook):
+    assert len(notebook.cells) <= 25
+    assert max(len(c.source.splitlines()) for c in code_cells(notebook)) <= 20
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            assert len(printed(output).splitlines()) <= 15, cell.source
+
+
+def test_outputs_are_stored_and_clean(notebook):
+    for cell in code_cells(notebook):
+        assert cell.execution_count is not None
+        assert set(tags(cell)) <= {"nbval-ignore-output", "parameters"}
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", "progress bars and warnings stay out"
+            assert not re.search(r"(/home|/root|/tmp|/work|/Users)/", printed(output))
+
+
+def test_checks_are_compared(notebook):
+    for cell in code_cells(notebook):
+        if "study.agrees(" in cell.source:
+            assert "nbval-ignore-output" not in tags(cell)
+            assert not cell.outputs, "what agrees is silent"

@@ -1,0 +1,180 @@
+"""Chapter 9's canvas in a real browser: JupyterLab in headless Chromium, strokes by the mouse."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from pconv_core import data
+
+ROOT = Path(__file__).parents[2]
+CHAPTER = ROOT / "notebooks" / "09_inpaint_a_photo.ipynb"
+# Name or path of a Chromium or Chrome; `make stress` sets it.  A test run does without.
+BROWSER = os.environ.get("PCONV_BROWSER", "")
+NEEDED = ("ipycanvas", "ipywidgets", "playwright")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+# A folder for screenshots, to be looked at.
+SCREENSHOTS = os.environ.get("PCONV_SCREENSHOTS")
+WAIT = 60_000  # milliseconds, on a machine with other work
+
+pytestmark = [
+    pytest.mark.skipif(not BROWSER, reason="a browser is started by make stress (PCONV_BROWSER)"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"{', '.join(MISSING)} missing: pip install -e '.[paint,browser]'"
+    ),
+    pytest.mark.skipif(
+        bool(BROWSER) and shutil.which(BROWSER) is None, reason=f"no browser named {BROWSER}"
+    ),
+]
+CANVAS = ".jupyter-widgets canvas"
+PATH = [(0.3, 0.6), (0.6, 0.5), (0.7, 0.8)]  # of the mouse, in parts of the canvas
+
+# What the chapter has made when it comes to its last cell.
+BEFORE = """
+from pconv_core import data, weights
+from pconv_study import paint
+photo, shipped = data.embedded("test")[1], weights.load("shipped")
+"""
+
+
+@contextmanager
+def server(folder):
+    """JupyterLab on a folder, with settings of its own; its address."""
+    own = {
+        name: str(folder / ".jupyter" / name)
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "IPYTHONDIR",
+        )
+    }
+    environment = {**os.environ, **own, "PYTHONPATH": str(ROOT)}
+    environment.pop("PCONV_OUTPUT", None)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
+    with open(folder / "server.txt", "w") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        runtime = Path(own["JUPYTER_RUNTIME_DIR"])
+        while not (found := list(runtime.glob("jpserver-*.json"))):
+            assert process.poll() is None, (folder / "server.txt").read_text()
+            time.sleep(0.2)
+        about = json.loads(found[0].read_text())
+        yield f"{about['url']}lab/tree/{{}}?token={about['token']}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A notebook that ends with the chapter's cell, open in a browser."""
+    from playwright.sync_api import sync_playwright
+
+    cells = [c.source for c in nbformat.read(CHAPTER, 4).cells if "paint.show(" in c.source]
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in (BEFORE, *cells)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(book, tmp_path / "paint.ipynb")
+    with server(tmp_path) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which(BROWSER), args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1400, "height": 1500})
+        page.set_default_timeout(WAIT)
+        page.goto(address.format("paint.ipynb"))
+        try:
+            yield page
+        finally:
+            look(page, "last")
+            browser.close()
+
+
+def look(page, name):
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+def run_all(page):
+    page.locator(".jp-Notebook").get_by_text("paint.show").wait_for()
+    page.get_by_text("| Idle").wait_for()  # before it has a kernel it runs nothing
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("^Run All( Cells)?$")).click()
+
+
+def drag(page, points):
+    """Paint from place to place with the left button down; points in parts of the canvas."""
+    box = page.locator(CANVAS).last.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=10)
+    page.mouse.up()
+
+
+def press(page, title, answer):
+    """Press a button and wait for what the status says."""
+    page.get_by_role("button", name=title, exact=True).click()
+    page.get_by_text(answer).wait_for()
+
+
+def seen(locator):
+    """An element as it is seen: RGB, (H, W, 3) float."""
+    shot = np.frombuffer(locator.screenshot(), np.uint8)
+    return cv2.imdecode(shot, cv2.IMREAD_COLOR)[..., ::-1].astype(float)
+
+
+def at(picture, points):
+    """Colours at places given in parts of the picture, (N, 3)."""
+    return np.array([picture[int(y * len(picture)), int(x * picture.shape[1])] for x, y in points])
+
+
+def test_painted_by_the_mouse_and_repaired(page, tmp_path):
+    run_all(page)
+    page.get_by_text("paint what is to be repaired").wait_for()
+    press(page, "Repair", "nothing is painted")
+    drag(page, [(0.1, 0.2), (0.5, 0.3)])
+    page.get_by_text("pixels painted").wait_for()
+    press(page, "Clear", "nothing painted")
+    drag(page, PATH)
+    page.get_by_text("pixels painted").wait_for()
+    red, green, _ = at(seen(page.locator(CANVAS).last), PATH).T
+    assert (red > green + 80).all()
+    look(page, "painted")
+    press(page, "Repair", "pixels repaired")
+    look(page, "repaired")
+    press(page, "Save", "saved: ")
+    press(page, "Save", "is there already")
+
+    original, saved = data.embedded("test")[1], np.array(Image.open(tmp_path / "repaired.png"))
+    assert saved.shape == original.shape
+    rows, columns = np.nonzero((saved != original).any(2))
+    places = np.stack([columns, rows], 1) + 0.5
+    path = np.array(PATH) * original.shape[1::-1]
+    apart = np.min([beside(places, *ends) for ends in pairwise(path)], axis=0)
+    assert apart.max() < 9 / 2 + 3  # the brush's usual width here, and rounding in the browser
+    assert all(np.hypot(*(places - end).T).min() < 2 for end in path)
+
+
+def beside(places, start, end):
+    """Distance of places (N, 2) from the line between two others."""
+    along = (places - start) @ (end - start) / ((end - start) @ (end - start))
+    return np.hypot(*(places - start - along.clip(0, 1)[:, None] * (end - start)).T)
