@@ -196,7 +196,19 @@ class Run:
         with _locked(self.states / f"{self.experiment.name}-{cell.name}.lock"):
             for samples in cell.readouts:
                 if not self.is_done(cell, samples, photos):
+                    self._need_weights(cell, samples, photos)
                     self._measure(cell, samples, photos)
+
+    def _need_weights(self, cell: Cell, samples: int, photos: str) -> None:
+        """Raise ValueError where measuring other photographs would train weights of its own."""
+        if photos == VALIDATION or cell.seed is None:
+            return
+        path = self._weights(cell, samples)
+        if not self.is_done(cell, samples) or not path.is_file():
+            raise ValueError(
+                f"{cell.name} at {samples}: {photos} is measured of weights that validation was "
+                f"measured of, {path}; they are not there"
+            )
 
     def _measure(self, cell: Cell, samples: int, photos: str) -> None:
         s, net, minutes, note = cell.settings, None, 0.0, ""
@@ -457,7 +469,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do_one(run: Run, name: str, photos: str) -> None:
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     # Beside the steps of a training, which see to it themselves, all is saved or done anew.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Preempted.exit_code))
     run.do(settings.pick({c.name: c for c in run.experiment.cells}, name, "cell"), photos)

@@ -54,7 +54,9 @@ def read(experiment: Experiment, results: Path = RESULTS) -> pd.DataFrame:
         raise ValueError(f"{found[digest]}: no line of manifest.csv has its checksum, {digest}")
     for line in manifest[~manifest["rows_sha256"].isin(found)].itertuples():
         raise ValueError(f"{folder}/rows lacks {line.variant}, {line.random_seed}, {line.samples}")
-    rows = pd.concat(map(pd.read_csv, paths), ignore_index=True)
+    # What diverged left no row; its line of the manifest has a note.
+    tables = [table for table in map(pd.read_csv, paths) if len(table)]
+    rows = pd.concat(tables, ignore_index=True)
     trained = rows["variant"].isin(list(experiment.raw["variants"]))
     rows = rows[trained | (rows["random_seed"] == NOT_TRAINED)]
     if before := experiment.raw.get("continues"):
