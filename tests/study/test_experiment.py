@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_experiment import COLOURS, STAGE, Tiny, colour
+from tiny_experiment import BASE, COLOURS, STAGE, Tiny, colour
 
 from pconv_core import data
 from pconv_study import experiment, measures
@@ -358,6 +358,23 @@ def test_a_frozen_norm_stays_as_it_was_after_the_stage_before(tiny, first, secon
     old, new = ([getattr(n, name) for n in net._encoder_norms()] for net in (before, after))
     assert len(old) > 0
     assert all(torch.equal(a, b) for a, b in zip(old, new, strict=True))
+
+
+def test_other_photographs_are_measured_of_the_same_weights_or_not_at_all(tiny):
+    photographs = {**BASE["photographs"], "test": {"root": "here", "folders": ["val"]}}
+    measured = {"validation": {"crops": 1}, "test": {"crops": 1}}
+    base = {"photographs": photographs, "measures": measured}
+    (cell,) = tiny.write(base=base, samples=[16], variants={"plain": {}}).cells
+    run = tiny.run()
+    with pytest.raises(ValueError, match="plain-1 at 16: test is measured of weights that"):
+        run.do(cell, "test")
+    run.do(cell)
+    run.do(cell, "test")
+    assert sorted(run.manifest()["photos"]) == ["test", "validation"]
+    (run.output / "rows" / "plain-1-16-test.csv").unlink()
+    next(run.states.glob("*.safetensors")).unlink()
+    with pytest.raises(ValueError, match="they are not there"):
+        run.do(cell, "test")
 
 
 def test_a_precision_without_instructions_waits(tiny, monkeypatch):
