@@ -30,9 +30,6 @@ from pconv_core.writing import whole
 from pconv_study import figures
 
 LEVELS = 8
-ROUNDS = 7
-SHARE = 0.25  # of a batch that passes VGG where not all of it does
-MASK_RATIO = (0.01, 0.6)
 
 
 class TextbookPartialConv2d(nn.Conv2d):
@@ -67,14 +64,8 @@ class TextbookUNet(PConvUNet):
     conv = TextbookPartialConv2d
 
 
-NETWORKS: dict[str, Callable[[int], InpaintingNet]] = {
-    "ConvUNet": partial(ConvUNet, LEVELS),
-    "PConvUNet": partial(PConvUNet, LEVELS),
-    "MaskedUNet": partial(MaskedUNet, LEVELS),
-    "GatedUNet": partial(GatedUNet, LEVELS),
-    "UNet": partial(UNet, 4),
-    "textbook": partial(TextbookUNet, LEVELS),
-}
+NETWORKS = {kind.__name__: kind for kind in (ConvUNet, PConvUNet, MaskedUNet, GatedUNet, UNet)}
+NETWORKS["textbook"] = TextbookUNet
 
 
 def alternate(
@@ -108,23 +99,17 @@ def networks(
 
     A textbook layer does not fold: its users do not.
     """
-    image, mask = random_batch(batch, size, device)
-    sides = {k: _network_step(k, phase, base_channels, image, mask) for k in NETWORKS}
-    return alternate(sides, "ConvUNet", rounds, device)
-
-
-def _network_step(name: str, phase: str, width: int, image: Tensor, mask: Tensor) -> Callable:
-    torch.manual_seed(0)
-    net = NETWORKS[name](width).to(image.device, memory_format=torch.channels_last)
-    if phase == "inference":
+    batch_of = random_batch(batch, size, device)
+    sides: dict[str, Callable] = {}
+    for name, kind in NETWORKS.items():
+        net = kind(4 if kind is UNet else LEVELS, base_channels)
+        net.to(device, memory_format=torch.channels_last)
+        if phase == "training":
+            sides[name] = partial(_step, net, partial(_l1, net, *batch_of))
+            continue
         net = net.eval() if name == "textbook" else net.eval().folded()
-        return torch.no_grad()(partial(net, image, mask))
-
-    def training() -> None:
-        net.zero_grad(set_to_none=True)
-        (net(image, mask) - image).abs().mean().backward()
-
-    return training
+        sides[name] = torch.no_grad()(partial(net, *batch_of))
+    return alternate(sides, "ConvUNet", rounds, device)
 
 
 def whole_steps(
@@ -132,36 +117,32 @@ def whole_steps(
 ) -> pd.DataFrame:
     """Time whole training steps, with Adam: by L1 alone, and by eq. 7.
 
-    Of eq. 7 all images pass VGG-16, or a share of them; the last in bfloat16, where the device
+    Of eq. 7 all images pass VGG-16, or a quarter of them; the last in bfloat16, where the device
     computes in it.
     """
+    batch_of = random_batch(batch, size, device)
+    net = PConvUNet(LEVELS, base_channels).to(device, memory_format=torch.channels_last)
+    adam = torch.optim.Adam(net.parameters(), fused=True)
+    sides = {"L1 alone": partial(_step, net, partial(_l1, net, *batch_of), adam)}
     low = hardware.precision("auto", device)
-    ways = {"L1 alone": (None, "float32"), "eq. 7": (1.0, "float32")}
-    ways |= {"eq. 7, a quarter": (SHARE, "float32"), f"eq. 7, a quarter, {low}": (SHARE, low)}
-    given = (base_channels, *random_batch(batch, size, device))
-    sides = {name: _whole_step(*way, *given) for name, way in ways.items()}
+    for share, precision in ((1.0, "float32"), (0.25, "float32"), (0.25, low)):
+        loss = InpaintingLoss(VGGFeatures("random"), features_share=share).to(device)
+        of_loss = make_objective(net, loss, Switches(precision=precision))
+        chosen = None if share == 1 else loss.draw(0, batch).to(device)
+        name = "eq. 7" if share == 1 else f"eq. 7, a quarter, {precision}"
+        sides[name] = partial(_step, net, partial(of_loss, *batch_of, chosen), adam)
     return alternate(sides, "eq. 7", rounds, device)
 
 
-def _whole_step(share, precision: str, width: int, image: Tensor, mask: Tensor) -> Callable:
-    torch.manual_seed(0)
-    net = PConvUNet(LEVELS, width).to(image.device, memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(net.parameters(), fused=True)
-    loss = InpaintingLoss(VGGFeatures("random"), features_share=share or 1).to(image.device)
-    objective = make_objective(net, loss, Switches(precision=precision))
-    numbers = iter(range(2**31))
+def _l1(net: InpaintingNet, image: Tensor, mask: Tensor) -> tuple[Tensor]:
+    return ((net(image, mask) - image).abs().mean(),)
 
-    def of_loss() -> Tensor:
-        chosen = loss.draw(next(numbers), len(image))
-        return objective(image, mask, chosen if chosen is None else chosen.to(image.device))[0]
 
-    def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        total = of_loss() if share else (net(image, mask) - image).abs().mean()
-        total.backward()
+def _step(net: InpaintingNet, of_loss: Callable, optimiser=None) -> None:
+    net.zero_grad(set_to_none=True)
+    of_loss()[0].backward()
+    if optimiser:
         optimiser.step()
-
-    return step
 
 
 def masks(rounds: int, size: int, count: int = 30) -> pd.DataFrame:
@@ -169,7 +150,7 @@ def masks(rounds: int, size: int, count: int = 30) -> pd.DataFrame:
 
     def draw(kind: str) -> None:
         for number in range(count):
-            random_mask(size, MASK_RATIO, number % 2 == 0, 0, number, kind)
+            random_mask(size, border=number % 2 == 0, number=number, kind=kind)
 
     sides = {kind: partial(draw, kind) for kind in KINDS}
     table = alternate(sides, KINDS[0], rounds, torch.device("cpu"))
@@ -187,30 +168,21 @@ def random_batch(batch: int, size: int, device: torch.device) -> tuple[Tensor, T
 def measure(device: torch.device, rounds: int, batch: int, size: int, width: int) -> pd.DataFrame:
     """Measure everything; a row a side, with what it was measured on."""
     told = {"batch": batch, "size": size, "base_channels": width}
-    parts = {
-        ("networks", "training"): networks(device, rounds, "training", **told).assign(**told),
-        ("networks", "inference"): networks(device, rounds, "inference", **told).assign(**told),
-        ("whole step", "training"): whole_steps(device, rounds, **told).assign(**told),
-        ("masks", None): masks(rounds, size).assign(batch=1, size=size),
-    }
-    named = [found.assign(benchmark=name, phase=phase) for (name, phase), found in parts.items()]
-    table = pd.concat(named, ignore_index=True).assign(machine=hardware.describe(device))
+    phases = ("training", "inference")
+    parts = [networks(device, rounds, phase, **told).assign(phase=phase) for phase in phases]
+    parts = [part.assign(benchmark="networks", **told) for part in parts]
+    step = whole_steps(device, rounds, **told)
+    parts.append(step.assign(benchmark="whole step", phase="training", **told))
+    parts.append(masks(rounds, size).assign(benchmark="masks", batch=1, size=size))
     first = ["machine", "benchmark", "phase", "subject", "reference", *told]
-    return table[[*first, *(c for c in table if c not in first)]]
+    table = pd.concat(parts, ignore_index=True).assign(machine=hardware.describe(device))
+    return table[[*first, *table.columns.difference(first, sort=False)]]
 
 
 def ratios(table: pd.DataFrame) -> Figure:
     """Ratio of times with its quartiles, a line a row of the table; its index are the labels."""
-    with figures.page(0.9 + 0.32 * len(table)) as (figure, axis):
-        shown = table.iloc[::-1]
-        reach = [shown["ratio"] - shown["ratio_low"], shown["ratio_high"] - shown["ratio"]]
-        at = range(len(shown))
-        axis.errorbar(shown["ratio"], at, xerr=reach, fmt="o", capsize=3, color="#0072B2")
-        axis.set_yticks(at, shown.index)
-        axis.axvline(1, color="#666666", linewidth=0.8, linestyle=":")
-        axis.set(xlabel="ratio of times, with quartiles\n← better", ylim=(-0.6, len(shown) - 0.4))
-        axis.grid(axis="y", visible=False)
-    return figure
+    table = table.rename(columns={"ratio": "mean", "ratio_low": "low", "ratio_high": "high"})
+    return figures.forest(table.assign(label=table.index, measure="ratio"), ["ratio"], same=1)
 
 
 def _seconds(function: Callable, device: torch.device) -> float:
@@ -226,10 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write DIR/MACHINE.csv; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pconv_study.bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/bench"), metavar="DIR")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=256, help="pixels (default 256)")
-    parser.add_argument("--width", type=int, default=64, help="of the first level (default 64)")
+    for name, value in (("rounds", 7), ("batch", 4), ("size", 256), ("width", 64)):
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"default {value}")
     given = parser.parse_args(arguments)
     device = hardware.device()
     table = measure(device, given.rounds, given.batch, given.size, given.width)

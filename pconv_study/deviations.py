@@ -142,11 +142,6 @@ class MinusOneToOne(nn.Module):
         return (2 * image - 1) / self.unit
 
 
-def as_trained(features: VGGFeatures) -> VGGFeatures:
-    """Leave VGG's input as it should be."""
-    return features
-
-
 class Scaled(nn.Module):
     """Features times a factor: the perceptual term grows by it, both style terms by its square."""
 
@@ -159,16 +154,6 @@ class Scaled(nn.Module):
         return [self.factor * f for f in self.features(image)]
 
 
-def halved(features: VGGFeatures) -> nn.Module:
-    """Features at half their scale."""
-    return Scaled(features, 0.5)
-
-
-def doubled(features: VGGFeatures) -> nn.Module:
-    """Features at twice their scale."""
-    return Scaled(features, 2.0)
-
-
 def unnormalised(features: VGGFeatures) -> VGGFeatures:
     """Let VGG see [-1, 1] instead of [0, 255] less the mean; changes `features`."""
     features.normalise = MinusOneToOne(features.normalise)
@@ -176,10 +161,10 @@ def unnormalised(features: VGGFeatures) -> VGGFeatures:
 
 
 FEATURES_INPUT = {
-    "as trained": as_trained,
+    "as trained": lambda features: features,
     "not normalised": unnormalised,
-    "half": halved,
-    "twice": doubled,
+    "half": lambda features: Scaled(features, 0.5),
+    "twice": lambda features: Scaled(features, 2.0),
 }
 
 

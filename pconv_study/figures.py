@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from pconv_core.models import composite
@@ -23,7 +24,7 @@ BLUE, SKY, RED, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
 LOOKS = {
     "partial small": (SKY, "v"),
     "partial U-Net 112": (SKY, "v"),
-    "partial-masked": ("#F0E442", "^"),
+    "partial-masked": (SKY, "^"),
     "partial": (BLUE, "o"),
     "traditional": (RED, "s"),
     "masked": (GREEN, "D"),
@@ -47,6 +48,7 @@ MEASURES = {
     "ssim": ("SSIM", True),
     "lite0": ("Lite0 distance", False),
     "psnr_hole": ("PSNR in the hole in dB", True),
+    "ratio": ("ratio of times, with quartiles", False),
 }
 STYLE = {
     "font.size": 10,
@@ -173,30 +175,107 @@ def by_stage(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
     return figure
 
 
-def forest(found: pd.DataFrame, measures: Sequence[str]) -> Figure:
-    """Differences with their 95 % intervals, a row a label, a panel a measure.
+def forest(
+    table: pd.DataFrame, measures: Sequence[str], margin: float = 0.0, same: float = 0.0
+) -> Figure:
+    """Differences with their 95 % intervals, a row a comparison, a panel a measure.
 
     Parameters
     ----------
-    found : DataFrame
-        label, measure, mean, low and high.
+    table : DataFrame
+        variant, other, measure, mean, low and high, as `statistics.differences` has them, of one
+        part of one set of masks; or label instead of the first two.
+    margin : float
+        In dB: differences of PSNR that count as none, shaded.
+    same : float
+        Where neither is better.
     """
-    labels = list(dict.fromkeys(found["label"]))[::-1]
-    with page(1 + 0.4 * len(labels), 1, len(measures), sharey=True, squeeze=False) as (
+    winner = "better"
+    if "label" not in table:
+        first = table["variant"].unique()
+        winner = f"{first[0] if len(first) == 1 else 'first'} better"
+        long = (table["variant"] + table["other"]).str.len().max() > 20
+        less = "\nless " if long else " less "
+        table = table.assign(label=table["variant"] + less + table["other"])
+    labels = list(dict.fromkeys(table["label"]))[::-1]
+    height = 0.5 if "\n" in labels[0] else 0.35
+    with page(1.1 + height * len(labels), 1, len(measures), sharey=True, squeeze=False) as (
         figure,
-        axes,
+        (axes,),
     ):
-        for axis, name in zip(axes[0], measures, strict=True):
-            rows = found[found["measure"] == name].set_index("label").loc[labels]
+        for axis, name in zip(axes, measures, strict=True):
+            rows = table[table["measure"] == name].set_index("label").reindex(labels)
             reach = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-            axis.axvline(0, color="black", linewidth=1, linestyle=":")
-            axis.errorbar(
-                rows["mean"], range(len(labels)), xerr=reach, fmt="D", color=BLUE, capsize=4
-            )
-            axis.set(xlabel=axis_label(name), ylim=(-0.6, len(labels) - 0.4))
+            if margin and name == "psnr":
+                axis.axvspan(same - margin, same + margin, color="#DDDDDD", lw=0)
+                axis.set_title(f"grey: within {margin:g} dB", fontsize=8)
+            axis.axvline(same, color="black", linewidth=1, linestyle=":")
+            drawn = {"fmt": "D", "color": BLUE, "capsize": 4, "markersize": 5}
+            axis.errorbar(rows["mean"], range(len(labels)), xerr=reach, **drawn)
+            axis.set(xlabel=axis_label(name, winner), ylim=(-0.6, len(labels) - 0.4))
+            axis.locator_params(axis="x", nbins=12 // len(measures))
             axis.grid(axis="y", visible=False)
-        axes[0, 0].set_yticks(range(len(labels)), labels)
+        axes[0].set_yticks(range(len(labels)), labels)
     return figure
+
+
+def learning_curve(
+    means: pd.DataFrame, methods: pd.DataFrame, measures: Sequence[str], theirs: float = 36e6
+) -> Figure:
+    """Measures against training samples, a line a network, its band over random seeds.
+
+    Parameters
+    ----------
+    means, methods : DataFrame
+        variant, samples, measure, mean and sd, as `statistics.means` has them, of networks and of
+        what is not trained (dashed).  The band is from low to high if these are there, or else
+        one sd either way.
+    theirs : float
+        P-Conv's samples, named behind a break of the axis.
+    """
+    rungs = sorted(means["samples"].unique())
+    beyond = 2.5 * rungs[-1]
+    ticks = {**{n: f"{n:,}" for n in rungs}, beyond: f"{theirs / 1e6:g} million,\nP-Conv →"}
+    with page(4.2, 1, len(measures), squeeze=False) as (figure, (axes,)):
+        for axis, name in zip(axes, measures, strict=True):
+            ends = []
+            for variant, line in means[means["measure"] == name].groupby("variant", sort=False):
+                line, drawn = line.sort_values("samples"), look(variant)
+                axis.plot(line["samples"], line["mean"], **drawn, markersize=5)
+                low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
+                band = line["samples"], line.get("low", low), line.get("high", high)
+                axis.fill_between(*band, color=drawn["color"], alpha=0.2, lw=0)
+                ends.append((line["mean"].iloc[-1], line["samples"].iloc[-1], drawn))
+            for row in methods[methods["measure"] == name].itertuples():
+                drawn = {"color": "#555555", "label": row.variant}
+                axis.axhline(row.mean, **drawn, linestyle="--", linewidth=1)
+                ends.append((row.mean, beyond, drawn))
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(list(ticks), ticks.values(), fontsize=8)
+            axis.minorticks_off()
+            middle = (beyond * rungs[-1]) ** 0.5
+            axis.text(middle, 0, "//", transform=axis.get_xaxis_transform(), va="center")
+            axis.set(xlabel="training samples", xlim=(rungs[0] / 1.25, beyond))
+            axis.set_ylabel(axis_label(name))
+            name_ends(axis, ends)
+    return figure
+
+
+def name_ends(axis, ends: Sequence[tuple[float, float, dict]], apart: float = 0.062) -> None:
+    """Name lines at the right of an axis, given (y, x, look) of their ends.
+
+    Names stand as near to their ends as they can, `apart` heights of the axis from each other.
+    """
+    low, high = axis.get_ylim()
+    ends = sorted(ends, key=lambda end: end[0])
+    steps = apart * np.arange(len(ends))
+    wished = np.array([(y - low) / (high - low) for y, *_ in ends])
+    places = isotonic_regression(wished - steps).x.clip(0, max(0, 1 - steps[-1])) + steps
+    for (y, x, drawn), place in zip(ends, places, strict=True):
+        colour = {"color": drawn["color"]}
+        line = {"arrowstyle": "-", "linewidth": 0.6, "shrinkB": 0, "relpos": (0, 0.5), **colour}
+        where = {"xytext": (1.06, place), "textcoords": "axes fraction", "va": "center"}
+        axis.annotate(drawn["label"], (x, y), **where, arrowprops=line, fontsize=9, **colour)
 
 
 def loss_curves(records: Mapping[str, Sequence[pd.DataFrame]], theirs: pd.DataFrame) -> Figure:
@@ -259,10 +338,10 @@ def look(name: str) -> dict:
     return {"color": "#666666", "marker": ".", "linestyle": "-", "label": name}
 
 
-def axis_label(measure: str) -> str:
+def axis_label(measure: str, said: str = "better") -> str:
     """Name of a measure, and an arrow to where it is better, on an axis of either direction."""
     name, more = MEASURES[measure]
-    return f"{name}\n{'→' if more else '←'} better"
+    return f"{name}\n{'→' if more else '←'} {said}"
 
 
 def by_ratio(table: pd.DataFrame, measures: Sequence[str], paper: pd.DataFrame) -> Figure:

@@ -5,6 +5,7 @@ python -m pconv_study.pipeline run notebooks/02_pretrain_stage1.ipynb --profile 
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import time
@@ -47,8 +48,8 @@ def run(notebook: Path, profile: str, overrides: Mapping) -> None:
     results = (RESULTS / study.name).resolve()
     staging = results / ".staging" / notebook.stem
     shutil.rmtree(staging, ignore_errors=True)
-    executed = staging / "notebooks" / notebook.name
-    executed.parent.mkdir(parents=True)
+    staging.mkdir(parents=True)
+    executed = staging.with_suffix(".ipynb")
     os.environ[OUTPUT_VARIABLE] = str(staging)
     # Or the kernel warns of Python's own modules, which nobody wants to step through.
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
@@ -63,34 +64,28 @@ def run(notebook: Path, profile: str, overrides: Mapping) -> None:
             extra_arguments=["--log-level=ERROR"],
             cwd=notebook.parent,
             progress_bar=False,
-            stderr_file=_Bars(),
+            # Bars of trainings, for a person at a terminal.
+            stderr_file=sys.stderr if sys.stderr.isatty() else None,
         )
+        _tidy(executed)
+        shutil.copytree(staging, results, dirs_exist_ok=True, copy_function=os.replace)
+        _move(executed, results / "notebooks" / notebook.name)
+        print(f"{notebook.stem}: {time.monotonic() - began:.0f} s, results/{study.name}")
     except papermill.PapermillExecutionError as error:
-        failed = results / "failed" / notebook.name
-        failed.parent.mkdir(exist_ok=True)
-        os.replace(executed, failed)
+        _move(executed, failed := results / "failed" / notebook.name)
         first = next((line for line in error.source.splitlines() if line.strip()), "")
         said = f"{error.ename}: {error.evalue}; see {os.path.relpath(failed)}"
         raise RuntimeError(f"{notebook} failed at {first!r}: {said}") from None
     except DeadKernelError as error:
         raise RuntimeError(f"{notebook}: its kernel died, for want of memory? ({error})") from None
-    else:
-        _tidy(executed)
-        _publish(staging, results, last=executed)
-        print(f"{notebook.stem}: {time.monotonic() - began:.0f} s, results/{study.name}")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        executed.unlink(missing_ok=True)
 
 
-class _Bars:
-    """Of what a kernel prints on standard error the progress bars, for a person at a terminal."""
-
-    def write(self, text: str) -> None:
-        if sys.stderr.isatty() and text.startswith("\r"):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
+def _move(file: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    os.replace(file, target)
 
 
 def _tidy(path: Path) -> None:
@@ -98,20 +93,11 @@ def _tidy(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
-        for name in ("papermill", "execution"):
-            cell.metadata.pop(name, None)
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     nbformat.write(notebook, path)
-
-
-def _publish(staging: Path, results: Path, last: Path) -> None:
-    """Move every file of the staging folder to its place in the results."""
-    files = [p for p in sorted(staging.rglob("*")) if p.is_file() and p != last]
-    for path in [*files, last]:
-        target = results / path.relative_to(staging)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
 
 
 def store(profile: str) -> None:
@@ -148,11 +134,8 @@ def overrides_of(changes: Sequence[str]) -> dict:
         name, equals, text = change.partition("=")
         if not equals:
             raise ValueError(f"no setting {change!r}; it should be NAME=VALUE")
-        value = yaml.safe_load(text)
-        if isinstance(value, str):
-            # YAML takes 1e-3 for a word.
-            value = float(value) if value.replace("e-", "").replace(".", "").isdigit() else value
-        overrides[name] = value
+        # YAML takes 1e-3 for a word, 1.0e-3 for a number.
+        overrides[name] = yaml.safe_load(re.sub(r"^(\d+)e", r"\1.0e", text))
     return overrides
 
 

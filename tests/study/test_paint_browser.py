@@ -153,7 +153,7 @@ def test_painted_by_the_mouse_and_repaired(page, tmp_path):
     press(page, "Repair", "nothing is painted")
     drag(page, [(0.1, 0.2), (0.5, 0.3)])
     page.get_by_text("pixels painted").wait_for()
-    press(page, "Clear", "nothing painted")
+    press(page, "Clear", "paint what is to be repaired")
     drag(page, PATH)
     page.get_by_text("pixels painted").wait_for()
     red, green, _ = at(seen(page.locator(CANVAS).last), PATH).T
