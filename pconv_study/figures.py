@@ -14,8 +14,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
-from pconv_core.models import composite
-
 WIDTH = 9.0  # inches; a README shows it at about 900 pixels
 
 # Okabe and Ito (2008): distinguishable with every kind of colour vision.
@@ -100,25 +98,6 @@ def picture_rows(
         for axis, title in zip(axes[0], titles, strict=False):
             axis.set_title(title)
     return figure
-
-
-def fillings(
-    images: Tensor, masks: Tensor, outs: dict[str, Tensor], titles: Sequence[str] = ()
-) -> Figure:
-    """Draw input, mask, I_out and I_comp of each network, and ground truth: a column a sample.
-
-    Parameters
-    ----------
-    images, masks : Tensor of shape (N, 3, H, W) and (N, 1, H, W)
-    outs : dict of network's name -> I_out, of shape (N, 3, H, W)
-    titles : sequence of str
-    """
-    rows = {"input": images * masks, "mask": masks}
-    for name, out in outs.items():
-        rows[f"{name}\n$I_{{out}}$"] = out
-        rows[f"{name}\n$I_{{comp}}$"] = composite(out, images, masks)
-    rows["ground truth"] = images
-    return picture_rows({k: [to_picture(i) for i in row] for k, row in rows.items()}, titles)
 
 
 def to_picture(image: Tensor) -> np.ndarray:

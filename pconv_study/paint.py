@@ -55,8 +55,8 @@ class Painter:
         self.scale = min(_SHOWN[0] / photo.shape[0], _SHOWN[1] / photo.shape[1])
         width, height = (max(1, round(side * self.scale)) for side in photo.shape[1::-1])
         self._shown = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
-        self.canvas = Canvas(width=width, height=height, line_cap="round")
-        self.canvas.stroke_style = "rgba(255, 0, 0, 0.6)"
+        self.canvas = Canvas(width=width, height=height)
+        self.canvas.line_cap, self.canvas.stroke_style = "round", "rgba(255, 0, 0, 0.6)"
         usual = max(1, round(max(photo.shape) / 50))
         self.brush = ipywidgets.IntSlider(usual, 1, 8 * usual, description="brush")
         self.name = ipywidgets.Text(name, description="save as")

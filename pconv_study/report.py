@@ -1,6 +1,7 @@
 """All chapters as one page that needs no network: formulas, figures and style lie inside it."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -43,10 +44,25 @@ def write_report(notebooks: Sequence[Path], out: Path, title: str) -> None:
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n<body>\n"
             f"<h1>{escape(title)}</h1>\n<nav><ul>{''.join(names)}</ul></nav>\n"
+            + slider(out.parent / "figures")
             + "\n".join(bodies)
             + "\n</body>\n</html>\n",
             encoding="utf-8",
         )
+
+
+def slider(figures: Path) -> str:
+    """A photograph with its hole, and from a handle on its repair, as chapter 9 left the two."""
+    files = [figures / f"09_{name}.jpg" for name in ("hole", "repair")]
+    if not all(file.is_file() for file in files):
+        return ""
+    hole, repair = (f"data:image/jpeg;base64,{b64encode(f.read_bytes()).decode()}" for f in files)
+    return f"""<figure class="slider"><img src="{hole}" alt="A photograph with a hole">
+<img src="{repair}" alt="The same, repaired" style="clip-path: inset(0 0 0 50%)">
+<input type="range" value="50" aria-label="Percent of the picture that is not repaired"
+oninput="this.previousElementSibling.style.clipPath = 'inset(0 0 0 ' + this.value + '%)'">
+<figcaption>Left: what is given. Right: what the shipped weights make of it.</figcaption></figure>
+"""
 
 
 class _Renderer(IPythonRenderer):

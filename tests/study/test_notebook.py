@@ -51,7 +51,7 @@ def test_unknown_variants_and_stages_are_errors(project):
     study = Study("demo", {}, project)
     with pytest.raises(ValueError, match="no variant is named 'pconv'; there are: partial"):
         study.cell("pconv")
-    with pytest.raises(ValueError, match="no stage is named 'stage3'; there are: stage1"):
+    with pytest.raises(ValueError, match="no stage is named 'stage3'; did you mean 'stage"):
         study.train("partial", "stage3")
 
 
@@ -227,9 +227,9 @@ def test_the_first_losses_agree_and_one_that_is_slightly_off_is_named(tmp_path, 
     record = study.first_steps("partial")
     study.agrees_losses(record, "partial")
     record.loc[0, "tv"] *= 1.01
-    with pytest.raises(Disagreement, match="tv of step 1 is"):
+    with pytest.raises(Disagreement, match="step 1 of row tv is"):
         study.agrees_losses(record, "partial")
-    with pytest.raises(Disagreement, match="19 first steps instead of 20"):
+    with pytest.raises(Disagreement, match="steps of row total is 19, committed is 20"):
         study.agrees_losses(record.iloc[1:], "partial")
 
 

@@ -1,6 +1,7 @@
 """The report is one page that needs nothing else: no network, no folder beside it."""
 
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -90,3 +91,19 @@ def test_links_lead_to_chapters_or_to_the_web_or_are_text_with_their_query(repor
 def test_without_notebooks_there_is_no_report(tmp_path):
     with pytest.raises(ValueError, match="holds no executed notebook; run `make all` first"):
         write_report([], tmp_path / "r.html", "t")
+
+
+def test_a_repair_is_uncovered_by_a_range_input_that_needs_nothing_else(report, tmp_path):
+    assert "<figure" not in report(one=["# One"])
+    (tmp_path / "figures").mkdir()
+    for name in ("hole", "repair"):
+        (tmp_path / f"figures/09_{name}.jpg").write_bytes(name.encode())
+    page = report(one=["# One"])
+    check_page(page)
+    elements = Elements(page)
+    hole, repair = (a for tag, a in elements.all if tag == "img")
+    assert [b64decode(a["src"].rpartition(",")[2]) for a in (hole, repair)] == [b"hole", b"repair"]
+    assert repair["style"] == "clip-path: inset(0 0 0 50%)"
+    (handle,) = (a for tag, a in elements.all if tag == "input")
+    assert (handle["type"], handle["value"]) == ("range", "50")
+    assert handle["aria-label"]
