@@ -174,9 +174,7 @@ def measure(device: torch.device, rounds: int, batch: int, size: int, width: int
     step = whole_steps(device, rounds, **told)
     parts.append(step.assign(benchmark="whole step", phase="training", **told))
     parts.append(masks(rounds, size).assign(benchmark="masks", batch=1, size=size))
-    first = ["machine", "benchmark", "phase", "subject", "reference", *told]
-    table = pd.concat(parts, ignore_index=True).assign(machine=hardware.describe(device))
-    return table[[*first, *table.columns.difference(first, sort=False)]]
+    return pd.concat(parts, ignore_index=True).assign(machine=hardware.describe(device))
 
 
 def ratios(table: pd.DataFrame) -> Figure:

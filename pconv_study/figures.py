@@ -106,36 +106,13 @@ def to_picture(image: Tensor) -> np.ndarray:
     return array[..., 0] if array.shape[2] == 1 else array
 
 
-def seed_dots(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
-    """Every random seed (circles) and their mean (diamond), a row a network, a panel a measure.
-
-    Parameters
-    ----------
-    table : DataFrame
-        model, random_seed, and a column a measure of `MEASURES`.
-    """
-    models = list(dict.fromkeys(table["model"]))[::-1]
-    grid = {"rows": 1, "columns": len(measures), "sharey": True, "squeeze": False}
-    with page(1 + 0.45 * len(models), **grid) as (figure, axes):
-        for axis, name in zip(axes[0], measures, strict=True):
-            for row, model in enumerate(models):
-                values = table.loc[table["model"] == model, name]
-                colour = look(model)["color"]
-                axis.plot(values, [row + 0.15] * len(values), "o", mfc="none", color=colour)
-                axis.plot(values.mean(), row - 0.15, "D", color=colour)
-            axis.set(xlabel=axis_label(name), ylim=(-0.6, len(models) - 0.4))
-            axis.grid(axis="y", visible=False)
-        axes[0, 0].set_yticks(range(len(models)), models)
-    return figure
-
-
 def by_stage(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
     """Measures after each stage: a line through the means of a network, every random seed a dot.
 
     Parameters
     ----------
     table : DataFrame
-        As of `seed_dots`, with a column `stage`.
+        model, random_seed, stage, and a column a measure of `MEASURES`.
     """
     models, stages = (list(dict.fromkeys(table[name])) for name in ("model", "stage"))
     with page(3.4, 1, len(measures), squeeze=False) as (figure, (axes,)):

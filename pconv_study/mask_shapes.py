@@ -62,18 +62,16 @@ def widths_of(mask: np.ndarray, widths: Sequence[int]) -> list[float]:
     the pixel: of a horizontal or vertical line its thickness, of a slanting one a little less.
     Beyond its sides the mask goes on as it ends there.
     """
-    hole = (mask == 0).astype(np.uint8)
-    pixels = int(hole.sum())
-    return [1 - int((_wider(hole, width) * hole).sum()) / pixels for width in widths]
-
-
-def _wider(hole: np.ndarray, width: int) -> np.ndarray:
-    """Open a hole with a square one pixel wider than `width`: 1 where the hole is wider."""
-    by = (width + 1,) * 4
-    opened, square = cv2.copyMakeBorder(hole, *by, cv2.BORDER_REPLICATE), np.ones(by[:2], np.uint8)
-    # A square of even side has no middle: what erodes to its first corner grows from its last.
-    opened = cv2.dilate(cv2.erode(opened, square, anchor=(0, 0)), square, anchor=(width, width))
-    return opened[by[0] : -by[0], by[0] : -by[0]]
+    hole, shares = (mask == 0).astype(np.uint8), []
+    for side in (width + 1 for width in widths):
+        # Opened with a square one pixel wider, there is hole where it is wider.
+        wide = cv2.copyMakeBorder(hole, *[side] * 4, cv2.BORDER_REPLICATE)
+        square = np.ones((side, side), np.uint8)
+        # Of even side it has no middle: what erodes to its first corner grows from its last.
+        kept = cv2.erode(wide, square, anchor=(0, 0))
+        wide = cv2.dilate(kept, square, anchor=(side - 1, side - 1))
+        shares.append(1 - float((wide[side:-side, side:-side] * hole).sum() / hole.sum()))
+    return shares
 
 
 def measure(seed: int, count: int) -> pd.DataFrame:

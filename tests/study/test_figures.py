@@ -36,13 +36,6 @@ def test_measures_are_drawn_by_the_hole_ratio_the_papers_beside_them():
     assert "← better" in lite0.get_ylabel()
 
 
-def test_every_random_seed_is_drawn_and_the_mean():
-    table = pd.DataFrame({"model": ["partial", "partial"], "psnr": [20.0, 22.0]})
-    dots, mean = figures.seed_dots(table, ["psnr"]).axes[0].lines
-    assert dots.get_xdata().tolist() == [20, 22]
-    assert mean.get_xdata().tolist() == [21]
-
-
 def test_pictures_stand_under_their_titles():
     pictures = {f"picture {k}": np.full((4, 6, 3), k / 5) for k in range(5)}
     axes = figures.picture_grid(pictures, 3, 4 / 6).axes
