@@ -22,20 +22,10 @@ PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights
 class PaddingKnownConv2d(PartialConv2d):
     """Zero padding counts as known: windows over the border are not rescaled."""
 
-    def _rescaling(self, channels, masks) -> tuple[Tensor, Tensor]:
-        ratio, _ = super()._rescaling(channels, masks)
-        everything = torch.ones_like(masks[0][:, :1])
-        inside, _ = super()._rescaling([1], [everything])
-        # Shares of a window: what is known of it, and what of it is padding.
-        known = _inverse(ratio) + 1 - _inverse(inside)
-        window = self.in_channels * self.kernel_size[0] * self.kernel_size[1]
-        new_mask = (known > 0.5 / window).to(known.dtype)
-        return new_mask / known.clamp(min=0.5 / window), new_mask
-
-
-def _inverse(ratio: Tensor) -> Tensor:
-    """1 / ratio, and 0 where that is 0."""
-    return torch.where(ratio > 0, 1 / ratio.clamp(min=1e-12), 0)
+    def _count(self, channels, masks, groups=1) -> tuple[int, Tensor]:
+        window, known = super()._count(channels, masks, groups)
+        everything = [torch.ones_like(mask) for mask in masks]
+        return window, known + window - super()._count(channels, everything, groups)[1]
 
 
 class UnscaledUNet(PConvUNet):
@@ -126,22 +116,6 @@ class SignedPixels(InpaintingLoss):
         return 2 * image - 1
 
 
-class MinusOneToOne(nn.Module):
-    """RGB in [-1, 1], as P-Conv feeds VGG, in units of what these weights expect.
-
-    P-Conv's VGG was trained on [0, 255] less the mean, ours take that over 255 and, but for "hed",
-    over a standard deviation, so P-Conv's input has 1/127 of the range that it should have.
-    """
-
-    def __init__(self, normalise: Normalise):
-        super().__init__()
-        self.register_buffer("unit", 255 * normalise.std)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Rescale an (N, 3, H, W) image in [0, 1]."""
-        return (2 * image - 1) / self.unit
-
-
 class Scaled(nn.Module):
     """Features times a factor: the perceptual term grows by it, both style terms by its square."""
 
@@ -155,8 +129,13 @@ class Scaled(nn.Module):
 
 
 def unnormalised(features: VGGFeatures) -> VGGFeatures:
-    """Let VGG see [-1, 1] instead of [0, 255] less the mean; changes `features`."""
-    features.normalise = MinusOneToOne(features.normalise)
+    """Let VGG see RGB in [-1, 1], as P-Conv does; changes `features`.
+
+    P-Conv's VGG was trained on [0, 255] less the mean.  Ours take that over 255 and, but for "hed",
+    over a standard deviation; in their units 2 x - 1 is (x - 0.5) / (127.5 std).
+    """
+    seen = (127.5 * features.normalise.std).flatten().tolist()
+    features.normalise = Normalise([0.5] * 3, seen)
     return features
 
 
