@@ -51,6 +51,8 @@ class Stage:
     0, the decay is min(average, (1 + t) / (10 + t)), so that early weights do not weigh for ever.
     """
 
+    definition = 1  # raised when a step, the average or `reestimate_norm` computes otherwise
+
     name: str
     first_sample: int  # samples seen before it, over all stages
     samples: int

@@ -103,11 +103,7 @@ class Run:
         used = {stage["photos"] for _, stage in cell.stages} | ({photos} if photos else set())
         if cell.seed is None:
             used = {photos}
-        return {
-            "definitions": deviations.definitions(cell.settings),
-            "photographs": {name: self._digests(name) for name in sorted(used)},
-            "measures": measures.DEFINITION,
-        }
+        return facts(cell, {name: self._digests(name) for name in sorted(used)})
 
     # --- training --------------------------------------------------------------------------
 
@@ -255,11 +251,9 @@ class Run:
 
     def manifest(self) -> pd.DataFrame:
         """What was done: a line a read-out and set of photographs."""
-        path = self.output / "manifest.csv"
-        if not path.is_file():
+        if not (self.output / "manifest.csv").is_file():
             return pd.DataFrame(columns=[*KEY, *_HEX])
-        # Some hashes look like numbers.
-        return pd.read_csv(path, dtype=dict.fromkeys(_HEX, str))
+        return manifest(self.output)
 
     def _note(self, line: dict) -> None:
         with _locked(self.output / ".manifest.lock"):
@@ -271,6 +265,10 @@ class Run:
             sets = filter(self._is_here, self.experiment.photographs)
             known = [(k, len(self.photos(k)), self._digests(k)) for k in sets]
             about = pd.DataFrame(known, columns=["photos", "photographs", "digest"])
+            if (path := self.output / "photographs.csv").is_file():
+                earlier = pd.read_csv(path, dtype={"digest": str})
+                earlier = earlier[~earlier["photos"].isin(about["photos"])]
+                about = pd.concat([earlier, about]).sort_values("photos")
             self._write("", "photographs.csv", about)
 
     def _is_here(self, name: str) -> bool:
@@ -316,6 +314,20 @@ class Run:
             return {}
         done = done[done["minutes"] > 0]
         return dict(zip(done["variant"], done["minutes"] / 60 / done["samples"], strict=True))
+
+
+def facts(cell: Cell, digests: Mapping[str, str]) -> dict:
+    """What decides weights or rows beside the settings: definitions, photographs' digests."""
+    return {
+        "definitions": deviations.definitions(cell.settings),
+        "photographs": digests,
+        "measures": measures.DEFINITION,
+    }
+
+
+def manifest(folder: Path) -> pd.DataFrame:
+    """The manifest that an experiment left in a folder; some of its hashes look like numbers."""
+    return pd.read_csv(folder / "manifest.csv", dtype=dict.fromkeys(_HEX, str))
 
 
 def method(name: str) -> evaluation.Fill:
