@@ -27,6 +27,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pconv_core import baselines, checkpoints, data, evaluation, hardware
+from pconv_core.models import MODELS
 from pconv_core.training import Keeper, Preempted, Stage, Switches, reestimate_norm, train
 from pconv_core.writing import whole
 from pconv_study import deviations, measures, settings
@@ -132,6 +133,21 @@ class Run:
             record = pd.concat([before, record], ignore_index=True)
             minutes += earlier
         return net.eval().to(_device(cell.settings)), record, minutes
+
+    def export(self, cell: Cell, path: Path) -> None:
+        """Write the network of a cell's last read-out as `pconv export` does, to be shipped.
+
+        Raises
+        ------
+        ValueError
+            If it is none of `models.MODELS`, or was not measured on validation.
+        """
+        known, samples = {kind.__name__: name for name, kind in MODELS.items()}, cell.readouts[-1]
+        if not self.is_done(cell, samples):
+            raise ValueError(f"{cell.name} at {samples} samples is not done; it should be before")
+        what = {k: cell.settings[k] for k in ("base_channels", "size")}
+        what["model"] = settings.pick(known, str(cell.settings["network"]), "network of the core")
+        checkpoints.export(path, self.network(cell, samples)[0].state_dict(), what)
 
     def _weights(self, cell: Cell, samples: int) -> Path:
         trajectory = cell.trajectory(cell.stage_of(samples), self.facts(cell))
@@ -444,16 +460,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cell", metavar="NAME", help="only this one, in this process")
     help_on = "which photographs to measure (default validation); test: after the last choice"
     parser.add_argument("--on", default=VALIDATION, metavar="PHOTOS", help=help_on)
+    parser.add_argument("--export", type=Path, metavar="FILE", help="write weights of --cell")
     parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, metavar="N")
     given = parser.parse_args(arguments)
     try:
         for pair in given.photos:
             if "=" not in pair:
                 raise ValueError(f"--photos is {pair!r}; it should be ROOT=DIR")
+        if given.export and not given.cell:
+            raise ValueError("--export writes the weights of one cell; name it by --cell")
         roots = dict(pair.split("=", 1) for pair in given.photos)
         run = Run(Experiment(given.name), roots)
         if given.cell:
-            _do_one(run, given.cell, given.on)
+            _do_one(run, given.cell, given.on, given.export)
             return 0
         table = run.overview(given.on)
         print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
@@ -480,11 +499,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _do_one(run: Run, name: str, photos: str) -> None:
+def _do_one(run: Run, name: str, photos: str, export: Path | None) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     # Beside the steps of a training, which see to it themselves, all is saved or done anew.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Preempted.exit_code))
-    run.do(settings.pick({c.name: c for c in run.experiment.cells}, name, "cell"), photos)
+    cell = settings.pick({c.name: c for c in run.experiment.cells}, name, "cell")
+    if export is None:
+        run.do(cell, photos)
+    else:
+        run.export(cell, export)
 
 
 if __name__ == "__main__":

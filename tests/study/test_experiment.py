@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny_experiment import BASE, COLOURS, STAGE, Tiny, colour
 
-from pconv_core import data
+from pconv_core import checkpoints, data
 from pconv_study import experiment, measures
 
 # How often a run is killed at a moment by the clock; `make stress` sets 20.
@@ -377,6 +377,20 @@ def test_other_photographs_are_measured_of_the_same_weights_or_not_at_all(tiny):
         run.do(cell, "test")
 
 
+def test_weights_are_written_as_others_load_them(tiny):
+    run = tiny.run()
+    cell, path = run.experiment.cells[0], tiny.folder / "plain.safetensors"
+    with pytest.raises(ValueError, match="plain-1 at 48 samples is not done"):
+        run.export(cell, path)
+    run.do(cell)
+    run.export(cell, path)
+    net, trained = checkpoints.network(checkpoints.read_exported(path), path), run.network(cell, 48)
+    image, mask = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    mask[..., 8:20, 8:20] = 0
+    assert torch.allclose(net(image, mask), trained[0](image, mask), atol=2e-3)
+    assert net.trained_size == 32
+
+
 def test_a_precision_without_instructions_waits(tiny, monkeypatch):
     tiny.write(base={"precision": "bfloat16"}, methods=["mean fill"], samples=[16])
     run = tiny.run()
@@ -394,6 +408,7 @@ def test_a_precision_without_instructions_waits(tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["small", "--export", "a.safetensors"], "weights of one cell; name it by --cell"),
         (["small", "--photos", "here"], "--photos is 'here'; it should be ROOT=DIR"),
         (["small"], "photographs 'pretrain' lie in 'here': say where, here=DIR"),
         (["small", "--photos", "here=photos", "--cell", "plane-1"], "did you mean 'plain-1'?"),
