@@ -1,6 +1,6 @@
 """Train and measure the cells of an experiment: what is done is not done again.
 
-python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--list] [--on PHOTOS]
+python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--cell CELL] [--on PHOTOS]
 
 A cell, a variant with a random seed, is trained to each of its read-outs and measured there.  It
 leaves rows, its loss record and a line of the manifest, written last: results/NAME/.  What it
@@ -34,13 +34,11 @@ from pconv_study import deviations, measures, settings
 from pconv_study.settings import Cell, Experiment
 
 RESULTS = Path("results")
-SIDE_BY_SIDE = 2
 CHECKPOINT_EVERY = 100  # steps
 VALIDATION = "validation"
 # Of a manifest.
 KEY = ["variant", "random_seed", "samples", "photos"]
 _HEX = ["hash", "protocol", "rows_sha256", "commit"]
-_PAUSE = 0.5  # seconds between two looks at what runs
 
 
 class Run:
@@ -388,80 +386,16 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-# --- several cells side by side --------------------------------------------------------------
-
-
-def run_cells(
-    command: Sequence[str], cells: Sequence[Cell], folder: Path, side_by_side: int
-) -> int:
-    """Start cells in processes of their own, `side_by_side` at a time, and wait for them.
-
-    Returns
-    -------
-    int
-        0 if all are done; 75 if SIGTERM or SIGINT came, and was passed on; or else 1.
-    """
-    waiting, running, failed = [cell.name for cell in cells], {}, []
-    with _told_to_stop() as told:
-        while running or (waiting and not told):
-            while waiting and len(running) < side_by_side and not told:
-                name = waiting.pop(0)
-                running[name] = _begin([*command, "--cell", name], folder / f"{name}.txt")
-                print(f"begun: {name}", flush=True)
-            for process in running.values() if told else ():
-                # Again and again: one that has just begun could not listen yet.
-                process.terminate()
-            for name in [n for n, p in running.items() if p.poll() is not None]:
-                code = running.pop(name).returncode
-                if code == 0:
-                    print(f"done: {name}", flush=True)
-                elif not told:
-                    failed.append(name)
-                    why = _last_line(folder / f"{name}.txt")
-                    print(f"{name} ended with exit code {code}: {why}", file=sys.stderr, flush=True)
-            time.sleep(_PAUSE)
-    if told:
-        return Preempted.exit_code
-    return 1 if failed else 0
-
-
-def _begin(command: Sequence[str], log: Path) -> subprocess.Popen:
-    """Begin a process of one thread: side by side they are quickest so."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with open(log, "w") as file:
-        return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), f"see {log}")
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of ending by them."""
-    told: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {n: signal.signal(n, lambda number, _: told.append(number)) for n in numbers}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pconv_study.experiment")
     parser.add_argument("name", help="of experiments/NAME.yaml")
     parser.add_argument("--photos", action="append", default=[], metavar="ROOT=DIR")
-    parser.add_argument("--list", action="store_true", help="say how far all are, start nothing")
-    parser.add_argument("--cell", metavar="NAME", help="only this one, in this process")
+    parser.add_argument("--cell", metavar="NAME", help="do this one; without, say how far all are")
+    parser.add_argument("--left", action="store_true", help="say the cells' names that are left")
     help_on = "which photographs to measure (default validation); test: after the last choice"
     parser.add_argument("--on", default=VALIDATION, metavar="PHOTOS", help=help_on)
     parser.add_argument("--export", type=Path, metavar="FILE", help="write weights of --cell")
-    parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, metavar="N")
     given = parser.parse_args(arguments)
     try:
         for pair in given.photos:
@@ -475,19 +409,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _do_one(run, given.cell, given.on, given.export)
             return 0
         table = run.overview(given.on)
-        print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
-        hours = table["hours"].sum() / given.side_by_side
-        print(f"{hours:.1f} hours to go, beside what has no speed yet", flush=True)
-        left = [
-            cell
-            for cell, state in zip(run.experiment.cells, table["state"], strict=True)
-            if state in ("begun", "to do")
-        ]
-        if given.list or not left:
+        if given.left:
+            print(*table.loc[table["state"].isin(["begun", "to do"]), "cell"], sep="\n")
             return 0
-        command = [sys.executable, "-m", "pconv_study.experiment", given.name, "--on", given.on]
-        command += [word for pair in given.photos for word in ("--photos", pair)]
-        return run_cells(command, left, run.output / "said", given.side_by_side)
+        print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
+        print(f"{table['hours'].sum():.1f} hours to go on one core, beside what has no speed yet")
+        return 0
     except Preempted as notice:
         print(notice, file=sys.stderr)
         return notice.exit_code
