@@ -46,12 +46,12 @@ notebooks: $(CHAPTERS)  ## run every chapter anew and make that the committed st
 
 experiment: | $(READY)  ## train and measure experiments/NAME.yaml: SCENES=DIR BSDS=DIR [LIST=1] [ON=test] [JOBS=2]
 	@$(EXPERIMENT)
-	@$(if $(LIST),,$(MAKE) --no-print-directory -k -O -j $(JOBS) none $$($(EXPERIMENT) --left | sed 's/^/cell-/'))
+	@$(if $(LIST),,$(MAKE) --no-print-directory -k -Oline -j $(JOBS) none $$($(EXPERIMENT) --left | sed 's/^/cell-/'))
 
 # A cell a process of one thread: side by side they are quickest so.  SIGTERM and Ctrl-C reach them.
 cell-%:
 	@echo "begun: $*"
-	@OMP_NUM_THREADS=1 exec $(EXPERIMENT) --cell $*
+	@OMP_NUM_THREADS=1 TQDM_DISABLE=1 exec $(EXPERIMENT) --cell $*
 
 none:
 	@:

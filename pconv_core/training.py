@@ -428,5 +428,5 @@ def _bar(steps: range, stage: Stage, of_step: int) -> tqdm:
         leave=False,
         initial=stage.samples // of_step - len(steps),
         total=stage.samples // of_step,
-        disable=distributed.rank() > 0,
+        **({"disable": True} if distributed.rank() else {}),  # or as TQDM_DISABLE says
     )

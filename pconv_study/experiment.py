@@ -410,7 +410,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         table = run.overview(given.on)
         if given.left:
-            print(*table.loc[table["state"].isin(["begun", "to do"]), "cell"], sep="\n")
+            for cell in table.loc[table["state"].isin(["begun", "to do"]), "cell"]:
+                print(cell)
             return 0
         print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
         print(f"{table['hours'].sum():.1f} hours to go on one core, beside what has no speed yet")
