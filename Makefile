@@ -11,13 +11,15 @@ SETTINGS = --profile $(PROFILE) $(if $(NAME),--set name=$(NAME)) $(addprefix --s
 ROOTS    = $(if $(PLACES365),roots.places365=places365:$(abspath $(PLACES365))) \
            $(if $(COCO),roots.coco=coco2014:$(abspath $(COCO))) \
            $(if $(SCENES),roots.scenes=$(abspath $(SCENES))) $(if $(BSDS),roots.bsds=$(abspath $(BSDS)))
+JOBS     ?= 2
+EXPERIMENT = $(BIN)/python -m pconv_study.experiment $(NAME) $(if $(ON),--on $(ON)) $(patsubst roots.%,--photos %,$(ROOTS))
 CHAPTERS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))
 SCRATCH  := $(CURDIR)/.scratch/nbval
 CHROMIUM ?= chromium
 # As pconv_core sets it, for what imports torch before: waiting threads sleep.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help install all notebooks experiment tables report bench test lint unit nbval stress lab \
+.PHONY: none help install all notebooks experiment tables report bench test lint unit nbval stress lab \
         clean distclean $(CHAPTERS)
 
 help:  ## list the targets
@@ -42,9 +44,17 @@ notebooks: SET += compare=false
 notebooks: $(CHAPTERS)  ## run every chapter anew and make that the committed state of PROFILE
 	@$(BIN)/python -m pconv_study.pipeline store --profile $(PROFILE)
 
-experiment: | $(READY)  ## train and measure experiments/NAME.yaml: SCENES=DIR BSDS=DIR [LIST=1] [ON=test] [CELL=]
-	@$(BIN)/python -m pconv_study.experiment $(NAME) $(if $(LIST),--list) $(if $(ON),--on $(ON)) \
-	    $(if $(CELL),--cell $(CELL)) $(patsubst roots.%,--photos %,$(ROOTS))
+experiment: | $(READY)  ## train and measure experiments/NAME.yaml: SCENES=DIR BSDS=DIR [LIST=1] [ON=test] [JOBS=2]
+	@$(EXPERIMENT)
+	@$(if $(LIST),,$(MAKE) --no-print-directory -k -Oline -j $(JOBS) none $$($(EXPERIMENT) --left | sed 's/^/cell-/'))
+
+# A cell a process of one thread: side by side they are quickest so.  SIGTERM and Ctrl-C reach them.
+cell-%:
+	@echo "begun: $*"
+	@OMP_NUM_THREADS=1 TQDM_DISABLE=1 exec $(EXPERIMENT) --cell $*
+
+none:
+	@:
 
 tables: | $(READY)  ## make the tables of experiments/NAME.yaml from the rows that it left
 	@$(BIN)/python -m pconv_study.tables $(NAME)

@@ -189,6 +189,8 @@ class Samples(Dataset):
         a one; more than 1 % of them are an error.  Without the file, the first one is.
     """
 
+    definition = 1  # raised when photographs are cut, or masks drawn, otherwise
+
     def __init__(
         self,
         photos: Photos,

@@ -51,6 +51,8 @@ class Stage:
     0, the decay is min(average, (1 + t) / (10 + t)), so that early weights do not weigh for ever.
     """
 
+    definition = 1  # raised when a step, the average or `reestimate_norm` computes otherwise
+
     name: str
     first_sample: int  # samples seen before it, over all stages
     samples: int
@@ -426,5 +428,5 @@ def _bar(steps: range, stage: Stage, of_step: int) -> tqdm:
         leave=False,
         initial=stage.samples // of_step - len(steps),
         total=stage.samples // of_step,
-        disable=distributed.rank() > 0,
+        **({"disable": True} if distributed.rank() else {}),  # or as TQDM_DISABLE says
     )

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from pconv_core import losses, models
+from pconv_core.data import Samples
 from pconv_core.features import VGGFeatures
 from pconv_core.layers import PartialConv2d, UnscaledPartialConv2d
 from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet, Normalise, PConvUNet, UNet, composite, levels_for
+from pconv_core.training import Stage
 from pconv_study.settings import pick
 
 PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights
@@ -166,8 +168,12 @@ def mixed(chosen: str | Sequence[str], root: type) -> type:
 
 
 def definitions(settings: dict) -> dict[str, int]:
-    """The definition of each class that settings name: raised when its arithmetic changes."""
-    named = {}
+    """The definition of each class that settings name: raised when its arithmetic changes.
+
+    Those of the samples and of the steps, which all cells have in common, count once they are
+    raised above 1.
+    """
+    named = {c.__name__: c.definition for c in (Samples, Stage) if c.definition > 1}
     for key, root in (("network", InpaintingNet), ("loss", InpaintingLoss)):
         chosen = settings[key]
         for name in [chosen] if isinstance(chosen, str) else chosen:

@@ -1,6 +1,6 @@
 """Train and measure the cells of an experiment: what is done is not done again.
 
-python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--list] [--on PHOTOS]
+python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--cell CELL] [--on PHOTOS]
 
 A cell, a variant with a random seed, is trained to each of its read-outs and measured there.  It
 leaves rows, its loss record and a line of the manifest, written last: results/NAME/.  What it
@@ -27,19 +27,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pconv_core import baselines, checkpoints, data, evaluation, hardware
+from pconv_core.models import MODELS
 from pconv_core.training import Keeper, Preempted, Stage, Switches, reestimate_norm, train
 from pconv_core.writing import whole
 from pconv_study import deviations, measures, settings
 from pconv_study.settings import Cell, Experiment
 
 RESULTS = Path("results")
-SIDE_BY_SIDE = 2
 CHECKPOINT_EVERY = 100  # steps
 VALIDATION = "validation"
 # Of a manifest.
 KEY = ["variant", "random_seed", "samples", "photos"]
 _HEX = ["hash", "protocol", "rows_sha256", "commit"]
-_PAUSE = 0.5  # seconds between two looks at what runs
 
 
 class Run:
@@ -103,11 +102,7 @@ class Run:
         used = {stage["photos"] for _, stage in cell.stages} | ({photos} if photos else set())
         if cell.seed is None:
             used = {photos}
-        return {
-            "definitions": deviations.definitions(cell.settings),
-            "photographs": {name: self._digests(name) for name in sorted(used)},
-            "measures": measures.DEFINITION,
-        }
+        return facts(cell, {name: self._digests(name) for name in sorted(used)})
 
     # --- training --------------------------------------------------------------------------
 
@@ -136,6 +131,21 @@ class Run:
             record = pd.concat([before, record], ignore_index=True)
             minutes += earlier
         return net.eval().to(_device(cell.settings)), record, minutes
+
+    def export(self, cell: Cell, path: Path) -> None:
+        """Write the network of a cell's last read-out as `pconv export` does, to be shipped.
+
+        Raises
+        ------
+        ValueError
+            If it is none of `models.MODELS`, or was not measured on validation.
+        """
+        known, samples = {kind.__name__: name for name, kind in MODELS.items()}, cell.readouts[-1]
+        if not self.is_done(cell, samples):
+            raise ValueError(f"{cell.name} at {samples} samples is not done; it should be before")
+        what = {k: cell.settings[k] for k in ("base_channels", "size")}
+        what["model"] = settings.pick(known, str(cell.settings["network"]), "network of the core")
+        checkpoints.export(path, self.network(cell, samples)[0].state_dict(), what)
 
     def _weights(self, cell: Cell, samples: int) -> Path:
         trajectory = cell.trajectory(cell.stage_of(samples), self.facts(cell))
@@ -255,11 +265,9 @@ class Run:
 
     def manifest(self) -> pd.DataFrame:
         """What was done: a line a read-out and set of photographs."""
-        path = self.output / "manifest.csv"
-        if not path.is_file():
+        if not (self.output / "manifest.csv").is_file():
             return pd.DataFrame(columns=[*KEY, *_HEX])
-        # Some hashes look like numbers.
-        return pd.read_csv(path, dtype=dict.fromkeys(_HEX, str))
+        return manifest(self.output)
 
     def _note(self, line: dict) -> None:
         with _locked(self.output / ".manifest.lock"):
@@ -271,6 +279,10 @@ class Run:
             sets = filter(self._is_here, self.experiment.photographs)
             known = [(k, len(self.photos(k)), self._digests(k)) for k in sets]
             about = pd.DataFrame(known, columns=["photos", "photographs", "digest"])
+            if (path := self.output / "photographs.csv").is_file():
+                earlier = pd.read_csv(path, dtype={"digest": str})
+                earlier = earlier[~earlier["photos"].isin(about["photos"])]
+                about = pd.concat([earlier, about]).sort_values("photos")
             self._write("", "photographs.csv", about)
 
     def _is_here(self, name: str) -> bool:
@@ -318,6 +330,20 @@ class Run:
         return dict(zip(done["variant"], done["minutes"] / 60 / done["samples"], strict=True))
 
 
+def facts(cell: Cell, digests: Mapping[str, str]) -> dict:
+    """What decides weights or rows beside the settings: definitions, photographs' digests."""
+    return {
+        "definitions": deviations.definitions(cell.settings),
+        "photographs": digests,
+        "measures": measures.DEFINITION,
+    }
+
+
+def manifest(folder: Path) -> pd.DataFrame:
+    """The manifest that an experiment left in a folder; some of its hashes look like numbers."""
+    return pd.read_csv(folder / "manifest.csv", dtype=dict.fromkeys(_HEX, str))
+
+
 def method(name: str) -> evaluation.Fill:
     """A method that is not trained, by its name in tables."""
     return settings.pick(baselines.BASELINES, name, "method")
@@ -360,103 +386,36 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-# --- several cells side by side --------------------------------------------------------------
-
-
-def run_cells(
-    command: Sequence[str], cells: Sequence[Cell], folder: Path, side_by_side: int
-) -> int:
-    """Start cells in processes of their own, `side_by_side` at a time, and wait for them.
-
-    Returns
-    -------
-    int
-        0 if all are done; 75 if SIGTERM or SIGINT came, and was passed on; or else 1.
-    """
-    waiting, running, failed = [cell.name for cell in cells], {}, []
-    with _told_to_stop() as told:
-        while running or (waiting and not told):
-            while waiting and len(running) < side_by_side and not told:
-                name = waiting.pop(0)
-                running[name] = _begin([*command, "--cell", name], folder / f"{name}.txt")
-                print(f"begun: {name}", flush=True)
-            for process in running.values() if told else ():
-                # Again and again: one that has just begun could not listen yet.
-                process.terminate()
-            for name in [n for n, p in running.items() if p.poll() is not None]:
-                code = running.pop(name).returncode
-                if code == 0:
-                    print(f"done: {name}", flush=True)
-                elif not told:
-                    failed.append(name)
-                    why = _last_line(folder / f"{name}.txt")
-                    print(f"{name} ended with exit code {code}: {why}", file=sys.stderr, flush=True)
-            time.sleep(_PAUSE)
-    if told:
-        return Preempted.exit_code
-    return 1 if failed else 0
-
-
-def _begin(command: Sequence[str], log: Path) -> subprocess.Popen:
-    """Begin a process of one thread: side by side they are quickest so."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with open(log, "w") as file:
-        return subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), f"see {log}")
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of ending by them."""
-    told: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {n: signal.signal(n, lambda number, _: told.append(number)) for n in numbers}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pconv_study.experiment")
     parser.add_argument("name", help="of experiments/NAME.yaml")
     parser.add_argument("--photos", action="append", default=[], metavar="ROOT=DIR")
-    parser.add_argument("--list", action="store_true", help="say how far all are, start nothing")
-    parser.add_argument("--cell", metavar="NAME", help="only this one, in this process")
+    parser.add_argument("--cell", metavar="NAME", help="do this one; without, say how far all are")
+    parser.add_argument("--left", action="store_true", help="say the cells' names that are left")
     help_on = "which photographs to measure (default validation); test: after the last choice"
     parser.add_argument("--on", default=VALIDATION, metavar="PHOTOS", help=help_on)
-    parser.add_argument("--side-by-side", type=int, default=SIDE_BY_SIDE, metavar="N")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="write weights of --cell")
     given = parser.parse_args(arguments)
     try:
         for pair in given.photos:
             if "=" not in pair:
                 raise ValueError(f"--photos is {pair!r}; it should be ROOT=DIR")
+        if given.export and not given.cell:
+            raise ValueError("--export writes the weights of one cell; name it by --cell")
         roots = dict(pair.split("=", 1) for pair in given.photos)
         run = Run(Experiment(given.name), roots)
         if given.cell:
-            _do_one(run, given.cell, given.on)
+            _do_one(run, given.cell, given.on, given.export)
             return 0
         table = run.overview(given.on)
-        print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
-        hours = table["hours"].sum() / given.side_by_side
-        print(f"{hours:.1f} hours to go, beside what has no speed yet", flush=True)
-        left = [
-            cell
-            for cell, state in zip(run.experiment.cells, table["state"], strict=True)
-            if state in ("begun", "to do")
-        ]
-        if given.list or not left:
+        if given.left:
+            for cell in table.loc[table["state"].isin(["begun", "to do"]), "cell"]:
+                print(cell)
             return 0
-        command = [sys.executable, "-m", "pconv_study.experiment", given.name, "--on", given.on]
-        command += [word for pair in given.photos for word in ("--photos", pair)]
-        return run_cells(command, left, run.output / "said", given.side_by_side)
+        print(table.to_string(index=False, na_rep="?", float_format="%.2f"))
+        print(f"{table['hours'].sum():.1f} hours to go on one core, beside what has no speed yet")
+        return 0
     except Preempted as notice:
         print(notice, file=sys.stderr)
         return notice.exit_code
@@ -468,11 +427,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _do_one(run: Run, name: str, photos: str) -> None:
+def _do_one(run: Run, name: str, photos: str, export: Path | None) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
     # Beside the steps of a training, which see to it themselves, all is saved or done anew.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Preempted.exit_code))
-    run.do(settings.pick({c.name: c for c in run.experiment.cells}, name, "cell"), photos)
+    cell = settings.pick({c.name: c for c in run.experiment.cells}, name, "cell")
+    if export is None:
+        run.do(cell, photos)
+    else:
+        run.export(cell, export)
 
 
 if __name__ == "__main__":

@@ -86,12 +86,13 @@ class Cell:
 
     def row_hash(self, samples: int, photos: str, facts: Mapping) -> str:
         """Hash of all that decides the rows measured at `samples` on the photographs `photos`."""
-        trajectory = None
-        if self.seed is not None:
-            trajectory = self.trajectory(self.stage_of(samples), facts)
+        if self.seed is None:
+            made = {"method": self.variant, "span": self.settings["span"]}
+        else:
+            made = {"trajectory": self.trajectory(self.stage_of(samples), facts)}
         return digest(
             {
-                "trajectory": trajectory or self.variant,
+                **made,
                 "samples": samples,
                 "size": self.settings["size"],
                 "measures": self.wanted(photos),

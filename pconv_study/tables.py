@@ -19,8 +19,8 @@ from scipy import stats
 
 from pconv_core.writing import whole
 from pconv_study import settings, statistics
-from pconv_study.experiment import RESULTS
-from pconv_study.settings import Experiment
+from pconv_study.experiment import RESULTS, facts, manifest
+from pconv_study.settings import Cell, Experiment
 from pconv_study.statistics import NOT_TRAINED, UP_TO_HALF
 
 MEASURES = ["psnr", "ssim", "lite0", "psnr_edge", "psnr_inside", "psnr_out", "excess", "peak"]
@@ -39,34 +39,97 @@ def folder_of(name: str, results: Path = RESULTS) -> Path:
 
 
 def read(experiment: Experiment, results: Path = RESULTS) -> pd.DataFrame:
-    """Rows of an experiment, held to their checksums, and of the one that it `continues`.
+    """Rows of an experiment, held to checksums and settings, and of the one that it `continues`.
+
+    What the settings ask for and is not there, and what is there and not asked for, is told on
+    stderr.
 
     Raises
     ------
     ValueError
-        If a file of rows is missing, or not what the manifest says was measured.
+        If rows are missing, are not those that were noted, or were made with other settings.
     """
     folder = folder_of(experiment.name, results)
-    manifest = pd.read_csv(folder / "manifest.csv")
+    lines = asked_for(experiment, folder)
     paths = sorted((folder / "rows").glob("*.csv"))
     found = {hashlib.sha256(path.read_bytes()).hexdigest()[:16]: path for path in paths}
-    for digest in set(found).difference(manifest["rows_sha256"]):
+    for digest in set(found).difference(manifest(folder)["rows_sha256"]):
         raise ValueError(f"{found[digest]}: no line of manifest.csv has its checksum, {digest}")
-    for line in manifest[~manifest["rows_sha256"].isin(found)].itertuples():
+    for line in lines[~lines["rows_sha256"].isin(found)].itertuples():
         raise ValueError(f"{folder}/rows lacks {line.variant}, {line.random_seed}, {line.samples}")
     # What diverged left no row; its line of the manifest has a note.
-    tables = [table for table in map(pd.read_csv, paths) if len(table)]
-    rows = pd.concat(tables, ignore_index=True)
-    trained = rows["variant"].isin(list(experiment.raw["variants"]))
-    rows = rows[trained | (rows["random_seed"] == NOT_TRAINED)]
+    tables = [pd.read_csv(found[digest]) for digest in lines["rows_sha256"]]
+    rows = pd.concat([table for table in tables if len(table)], ignore_index=True)
     if before := experiment.raw.get("continues"):
-        earlier = read(Experiment(before, experiment.folder), results)
+        first = Experiment(before, experiment.folder)
+        _need_one_beginning(experiment, first, results)
+        earlier = read(first, results)
         same = [earlier[k].isin([NOT_TRAINED, *rows[k]]) for k in ("random_seed", "variant")]
         methods = earlier["random_seed"] == NOT_TRAINED
         rows = pd.concat([earlier[methods | (same[0] & same[1])], rows], ignore_index=True)
     several = rows.groupby(_SETS)["size"].transform("nunique") > 1
     rows["masks"] += np.where(several, "@" + rows["size"].astype(str), "")
     return rows.fillna({"ratio": 0})  # a spectrum has none
+
+
+def asked_for(experiment: Experiment, folder: Path) -> pd.DataFrame:
+    """Lines of the manifest in a folder that are read-outs of the experiment as it stands.
+
+    Raises
+    ------
+    ValueError
+        If a read-out was made with other settings, photographs or definitions.
+    """
+    lines, digests = manifest(folder), _photographs(folder)
+    cells, kept = {_key(cell): cell for cell in experiment.cells}, []
+    for line in lines.itertuples():
+        cell = cells.get((line.variant, line.random_seed))
+        kept.append(cell is not None and line.samples in cell.readouts)
+        if kept[-1]:
+            wanted = cell.row_hash(line.samples, line.photos, facts(cell, digests))
+            if wanted != line.hash:
+                raise ValueError(
+                    f"{folder}: {cell.name} at {line.samples} on {line.photos} was made with other "
+                    f"settings, {line.hash} instead of {wanted}; run the experiment again"
+                )
+    chosen = lines[kept]
+    for photos, part in chosen.groupby("photos"):
+        there = set(zip(part["variant"], part["random_seed"], part["samples"], strict=True))
+        wanted = [(*key, n) for key, cell in cells.items() for n in cell.readouts]
+        if missing := [key for key in wanted if key not in there]:
+            told = f"{len(missing)} of {len(wanted)} read-outs lack, the first {missing[0]}"
+            print(f"{experiment.name} on {photos}: {told}", file=sys.stderr)
+    for line in chosen[chosen["note"].notna()].itertuples():
+        print(f"{line.variant}, {line.random_seed}, {line.samples}: {line.note}", file=sys.stderr)
+    if len(chosen) < len(lines):
+        told = f"{len(lines) - len(chosen)} read-outs are of no cell of it, and left out"
+        print(f"{experiment.name}: {told}", file=sys.stderr)
+    return chosen
+
+
+def _need_one_beginning(experiment: Experiment, first: Experiment, results: Path) -> None:
+    """Refuse to continue cells that were not trained as those of this experiment begin."""
+    now, then = (
+        _trajectories(e, _photographs(folder_of(e.name, results))) for e in (experiment, first)
+    )
+    for key in now.keys() & then.keys():
+        if now[key] != then[key]:
+            raise ValueError(f"{experiment.name} does not continue {first.name}: {key} is another")
+
+
+def _trajectories(experiment: Experiment, digests: dict[str, str]) -> dict[tuple[str, int], str]:
+    trained = [cell for cell in experiment.cells if cell.seed is not None]
+    return {_key(cell): cell.trajectory(0, facts(cell, digests)) for cell in trained}
+
+
+def _photographs(folder: Path) -> dict[str, str]:
+    """Digests of the sets of photographs that an experiment used."""
+    table = pd.read_csv(folder / "photographs.csv", dtype={"digest": str})
+    return dict(zip(table["photos"], table["digest"], strict=True))
+
+
+def _key(cell: Cell) -> tuple[str, int]:
+    return cell.variant, NOT_TRAINED if cell.seed is None else cell.seed
 
 
 def pairs(experiment: Experiment, variants: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:

