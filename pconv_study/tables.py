@@ -195,6 +195,8 @@ def interactions(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
                 which = dict(zip(names, four, strict=True)) | part[_SETS].iloc[0].to_dict()
                 found = statistics.interaction(part, *four, labels["measure"])
                 table.append({**which, **labels, **found})
+    if not table:  # of an experiment that is not done yet
+        return pd.DataFrame()
     return statistics.with_holm(pd.DataFrame(table), [*_SETS, "samples", "measure"])
 
 
@@ -229,6 +231,8 @@ def make(name: str, results: Path = RESULTS, experiments: Path = settings.FOLDER
     committed = folder_of(name, results) == results / "reference" / name
     same = True
     for title, table in made.items():
+        if table.empty:
+            continue
         path = results / name / "tables" / f"{title}.csv"
         tests = table.filter(regex="^p(_holm)?$").map(lambda p: float(f"{p:.3g}"))
         with whole(path) as unfinished:

@@ -142,11 +142,16 @@ def test_rows_are_held_to_the_settings(ablation, capsys):
     results, known = ablation
     assert len(tables.read(Experiment("made", known), results)) == 3 * 8 * len(VARIANTS)
     assert capsys.readouterr().err == ""
+    begun = [one_cell(v, s, 100, 0) for v in ("one", "faithful") for s in (1, 2, 3)]
+    leave(results / "made", begun, Experiment("made", known))
+    tables.make("made", *ablation)
+    assert not (results / "made/tables/interactions.csv").exists()
+    shutil.rmtree(results / "made")
     text = (known / "made.yaml").read_text()
     more, fewer = text.replace("- 3\n", "- 3\n- 4\n"), text.replace("  two: {}\n", "")
     for other, told in ((more, "5 of 20 read-outs lack"), (fewer, "3 read-outs are of no cell")):
         (known / "made.yaml").write_text(other)
-        tables.read(Experiment("made", known), results)
+        tables.make("made", *ablation)
         assert told in capsys.readouterr().err
     (known / "made.yaml").write_text(text.replace("two: {}", "two: {base_channels: 3}"))
     with pytest.raises(ValueError, match="two-1 at 100 on validation was made with other settings"):
