@@ -150,7 +150,7 @@ def forest(
     if "label" not in table:
         first = table["variant"].unique()
         winner = f"{first[0] if len(first) == 1 else 'first'} better"
-        long = (table["variant"] + table["other"]).str.len().max() > 20
+        long = (table["variant"] + table["other"]).str.len().max() > 24
         less = "\nless " if long else " less "
         table = table.assign(label=table["variant"] + less + table["other"])
     labels = list(dict.fromkeys(table["label"]))[::-1]
