@@ -18,8 +18,6 @@ from pconv_core.models import InpaintingNet, Normalise, PConvUNet, UNet, composi
 from pconv_core.training import Stage
 from pconv_study.settings import pick
 
-PCONV_SPREAD = 0.01  # standard deviation of P-Conv's initial weights
-
 
 class PaddingKnownConv2d(PartialConv2d):
     """Zero padding counts as known: windows over the border are not rescaled."""
@@ -56,13 +54,13 @@ class EncoderUnnormalised(PConvUNet):
 
 
 class SmallWeightsUNet(PConvUNet):
-    """The weights begin as N(0, 0.01)."""
+    """The weights begin as N(0, 0.01), as P-Conv's."""
 
     def __init__(self, levels: int = 8, base_channels: int = 64):
         super().__init__(levels, base_channels)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=PCONV_SPREAD)
+                nn.init.normal_(module.weight, std=0.01)
 
 
 class SigmoidUNet(PConvUNet):

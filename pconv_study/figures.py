@@ -150,7 +150,7 @@ def forest(
     if "label" not in table:
         first = table["variant"].unique()
         winner = f"{first[0] if len(first) == 1 else 'first'} better"
-        long = (table["variant"] + table["other"]).str.len().max() > 20
+        long = (table["variant"] + table["other"]).str.len().max() > 24
         less = "\nless " if long else " less "
         table = table.assign(label=table["variant"] + less + table["other"])
     labels = list(dict.fromkeys(table["label"]))[::-1]
@@ -183,9 +183,9 @@ def learning_curve(
     Parameters
     ----------
     means, methods : DataFrame
-        variant, samples, measure, mean and sd, as `statistics.means` has them, of networks and of
-        what is not trained (dashed).  The band is from low to high if these are there, or else
-        one sd either way.
+        variant, samples, measure, mean and sd, as `statistics.means` has them, of one part of one
+        set of masks: networks, and what is not trained (dashed).  The band is from low to high if
+        these are there, or else one sd either way.
     theirs : float
         P-Conv's samples, named behind a break of the axis.
     """

@@ -35,8 +35,8 @@ def shape_of(mask: np.ndarray) -> dict[str, float]:
     Returns
     -------
     dict
-        "hole_ratio"; "mean_depth" and "max_depth", the distance of the hole's pixels to the nearest
-        known one; "known_parts", the connected parts (of eight neighbours) of what is known; and
+        "hole_ratio"; "mean_depth", the mean distance of the hole's pixels to the nearest known
+        one; "known_parts", the connected parts (of eight neighbours) of what is known; and
         "contour", half the sum of a 3 x 3 morphological gradient.  Lengths are in short sides of
         the mask, and those of the contour pixels times pixels over the side.
     """
@@ -49,7 +49,6 @@ def shape_of(mask: np.ndarray) -> dict[str, float]:
     return {
         "hole_ratio": float(hole.mean()),
         "mean_depth": float(deep[hole > 0].mean() / side),
-        "max_depth": float(deep.max() / side),
         "known_parts": parts - 1,  # one label is the hole's
         "contour": float(gradient.sum() / 2 / side),
     }
@@ -96,12 +95,12 @@ def over_paper(ours: pd.DataFrame) -> pd.DataFrame:
 
     In the bins of `COMPARED`; paper_masks.csv was measured by `shape_of`, too.
     """
-    paper, means = published("paper_masks"), {}
-    for lo, hi in COMPARED:
-        inside = (paper["hole_ratio"] > lo) & (paper["hole_ratio"] <= hi)
-        means[f"{lo}-{hi}"] = paper.loc[inside, list(SHAPES)].mean()
-    known = ours[ours["hole_ratio"].isin(means)].set_index(["kind", "border", "hole_ratio"])
-    return known[list(SHAPES)].div(pd.DataFrame(means).T, level="hole_ratio").reset_index()
+    paper = published("paper_masks")
+    names = [f"{lo}-{hi}" for lo, hi in COMPARED]
+    bins = pd.cut(paper["hole_ratio"], [COMPARED[0][0], *(hi for _, hi in COMPARED)], labels=names)
+    means = paper.groupby(bins, observed=True)[list(SHAPES)].mean()
+    known = ours[ours["hole_ratio"].isin(names)].set_index(["kind", "border", "hole_ratio"])
+    return known[list(SHAPES)].div(means, level="hole_ratio").reset_index()
 
 
 def widths(seed: int, count: int) -> pd.DataFrame:

@@ -245,12 +245,7 @@ class Study:
             _compare(name, new, old, tolerances)
 
     def agrees_losses(self, record: pd.DataFrame, variant: str) -> None:
-        """Compare losses of the first twenty steps, total and each term, with the committed ones.
-
-        Parameters
-        ----------
-        record : DataFrame
-            Of `first_steps`.
+        """Compare what `first_steps` found with the committed losses.
 
         Raises
         ------
