@@ -85,8 +85,3 @@ def test_links_lead_to_chapters_or_to_the_web_or_are_text_with_their_query(repor
     page = report(one=["# One", links], two=["# Two"])
     check_page(page)
     assert '<a href="#two">two</a>, <span title="a -&gt; b">3 dB</span>' in page
-
-
-def test_without_notebooks_there_is_no_report(tmp_path):
-    with pytest.raises(ValueError, match="holds no executed notebook; run `make all` first"):
-        write_report([], tmp_path / "r.html", "t")
