@@ -15,10 +15,6 @@ def train(folder, *more):
     return main(["train", "--images", "embedded", *small, *(str(m) for m in more)])
 
 
-def state(folder):
-    return torch.load(folder / "net.pt", weights_only=True)
-
-
 def save_masks(folder, hole, known=255, marked=0):
     folder.mkdir()
     for k in range(3):
@@ -60,7 +56,7 @@ def test_a_resumed_run_may_change_when_told_so(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "batch_size 2 instead of 3, learning_rate 0.002 instead of 0.001" in said
     assert train(tmp_path, *other, "--may-change") == 0
-    after = state(tmp_path)
+    after = torch.load(tmp_path / "net.pt", weights_only=True)
     assert (after["step"], after["samples"]) == (10, 4 * 2 + 6 * 3)
     assert after["optimiser"]["param_groups"][0]["lr"] == 0.001
     assert (after["settings"]["batch_size"], after["settings"]["learning_rate"]) == (3, 0.001)
