@@ -78,12 +78,13 @@ nbval: | $(READY)  ## run the notebooks again, from nothing, and compare with th
 	rm -rf $(SCRATCH)
 	PCONV_RESULTS=$(SCRATCH) $(BIN)/python -m pytest --nbval --nbval-current-env -p no:cacheprovider notebooks
 
-# Kills, notices to groups of processes, malformed files, a large folder, a long training, a large
-# photograph, the canvas in a browser (extras paint and browser): all at their full numbers.
-stress: $(READY)  ## the long tests: 20 kills, 40 notices, 4,000 malformed files, 200,000 photographs
-	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 PCONV_STRESS=1 \
-	    PCONV_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest tests/cli/test_resume.py tests/cli/test_fuzz.py \
-	    tests/core/test_listing.py tests/core/test_memory.py tests/study/test_paint_browser.py
+# Kills, notices to groups of processes, malformed files, kinds of TIFF, a large folder, a long
+# training, large photographs, ONNX of the shipped network, the canvas in a browser (extras paint and
+# browser): each test that looks for such a number, with it at its full.
+stress: $(READY)  ## the long tests: 20 kills a signal, 4,000 malformed files, 200,000 photographs
+	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_WAYS=96 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 \
+	    PCONV_STRESS=1 PCONV_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest \
+	    $$(grep -rlE 'environ.get\("PCONV_' --include='test_*.py' tests)
 
 lab: | $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pconv_cli import foreign, weights
-from pconv_cli.foreign import ForeignPConvUNet, ForeignUNet, build
+from pconv_cli.foreign import ForeignPConvUNet, build
 from pconv_core.layers import PartialConv2d
 
 MEAN, STD = (
@@ -238,7 +238,6 @@ def test_the_order_of_the_skip_is_seen():
 def test_pconvs_unet_takes_every_size():
     with torch.no_grad():
         out = build(unet_state(4, 0))(*pair(61, 75))
-        assert isinstance(build(unet_state(4, 0)), ForeignUNet)
     assert out.shape == (1, 3, 61, 75)
     assert 0 <= out.min() <= out.max() <= 1
 

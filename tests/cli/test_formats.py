@@ -91,17 +91,9 @@ def test_heic(tmp_path):
 
 
 @pytest.mark.skipif(bool(find_spec("pillow_heif")), reason="HEIC is read here")
-def test_heic_without_its_package_is_named_and_counted(tmp_path, capsys, monkeypatch):
+def test_heic_without_its_package_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
-    (tmp_path / "in").mkdir()
-    for name in ("a.heic", "b.jpg"):
-        (tmp_path / "in" / name).write_bytes(head)
-    assert ".heic" in pictures.ENDINGS
-    call = ["inpaint", "--image", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    call = ["inpaint", "--image", str(tmp_path / "a.jpg"), "--out", str(tmp_path / "out.png")]
     assert main(call) == 2
-    printed = capsys.readouterr()
-    assert "skipped 1 that do not end in" in printed.err
-    assert ": a.heic\n" in printed.err
-    assert "b.jpg as a picture (HEIC needs the package pillow-heif: pip install" in printed.err
-    assert "0 of 1 pictures written" in printed.out
+    assert "(HEIC needs the package pillow-heif: pip install" in capsys.readouterr().err

@@ -1,7 +1,5 @@
 """The command `inpaint`, on every kind of picture that people have."""
 
-import itertools
-
 import cv2
 import numpy as np
 import pytest
@@ -23,11 +21,6 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "net.pt"
     checkpoints.save_weights(path, build_model("pconv", 32, 2, seed=0), SETTINGS)
     return path
-
-
-@pytest.fixture(scope="module")
-def net():
-    return build_model("pconv", 32, 2, seed=0).eval()
 
 
 def colours(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
@@ -104,44 +97,12 @@ def test_depth_orientation_and_profile_stay(tmp_path, suffix, dtype, channels, o
     write(filled(picture, np.full((*upright, 3), 0.5, np.float32), hole), after)
 
     changed = (raw(after) != raw(before)).reshape(40, 50, -1).any(2)
-    assert np.array_equal(pictures.turned(changed, orientation, upright=True), hole)
+    turned = Image.fromarray(changed)
+    turned.getexif()[274] = orientation
+    assert np.array_equal(pictures.ImageOps.exif_transpose(turned), hole)
     with Image.open(after) as written:
         assert written.getexif().get(274, 1) == orientation
         assert written.info["icc_profile"] == profile
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_and_profile_are_kept(checkpoint, tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.fromarray(colours()).save(tmp_path / "in.jpg", exif=exif, icc_profile=profile, quality=95)
-    with Image.open(tmp_path / "in.jpg") as stored:
-        before = np.array(stored)
-    hole = hole_in()
-    # The mask is drawn on what one sees: the picture turned upright.
-    as_stored = Image.fromarray(np.where(hole, 0, 255).astype(np.uint8))
-    as_stored.getexif()[0x0112] = orientation
-    upright = pictures.ImageOps.exif_transpose(as_stored)
-    upright.save(tmp_path / "mask.png", exif=b"")
-    out = tmp_path / "out.png"
-    assert run(checkpoint, tmp_path / "in.jpg", out, "--mask", tmp_path / "mask.png") == 0
-    with Image.open(out) as after:
-        check_known(before, np.array(after), hole)
-        assert after.getexif().get(0x0112, 1) == orientation
-        assert after.info["icc_profile"] == profile
-
-
-def test_without_a_mask_transparent_pixels_are_the_hole(checkpoint, tmp_path, capsys):
-    pixels, hole = colours(channels=4), hole_in()
-    pixels[..., 3] = np.where(hole, 0, 255)
-    Image.fromarray(pixels).save(tmp_path / "in.png")
-    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
-    assert "its 150 transparent pixels are the hole" in capsys.readouterr().err
-    with Image.open(tmp_path / "out.png") as after:
-        after = np.array(after)
-    check_known(pixels, after, hole)
-    assert (after[hole, 3] == 255).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -152,8 +113,7 @@ def test_half_transparent_pixels_are_hole_and_that_is_said(checkpoint, tmp_path,
     pixels[10, 15:20, 3] = full - 1, full // 2, 1, full // 4, full // 3
     cv2.imwrite(str(tmp_path / "in.png"), pixels)
     assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png") == 0
-    note = "its 150 transparent pixels (5 of them half-transparent) are the hole"
-    assert note in capsys.readouterr().err
+    assert "150 transparent pixels (5 of them half-" in capsys.readouterr().err
     after = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED)
     check_known(pixels, after, hole)
     assert (after[..., 3] == full).all()
@@ -192,43 +152,21 @@ def test_a_colour_that_is_not_there_or_not_one(checkpoint, tmp_path, capsys):
     mask = save_mask(tmp_path / "mask.png", hole_in())
     assert run(checkpoint, source, tmp_path / "b.png", "--hole-colour", "red", "--mask", mask) == 2
     assert "--hole-colour is for pictures without --mask" in capsys.readouterr().err
-    for text in ("nope", "ff", "ff000080"):
-        with pytest.raises(SystemExit):
-            run(checkpoint, source, tmp_path / "b.png", "--hole-colour", text)
-        assert f"{text} is no colour; it should be" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(checkpoint, source, tmp_path / "b.png", "--hole-colour", "ff000080")
 
 
-@pytest.mark.parametrize("kind", ["jpeg", "smoothed", "white", "RGBA", "transparent", "P", "1"])
-def test_masks_of_every_kind(checkpoint, tmp_path, kind):
-    pixels, hole = colours(64, 64), np.zeros((64, 64), bool)
-    hole[16:40, 24:48] = True
-    Image.fromarray(pixels).save(tmp_path / "in.png")
-    path, more = tmp_path / "mask.png", []
-    grey = np.where(hole, 0, 255).astype(np.uint8)
-    if kind == "jpeg":
-        path = save_mask(tmp_path / "mask.jpg", hole, quality=60)
-    elif kind == "smoothed":
-        Image.fromarray(cv2.GaussianBlur(grey, None, 0.8)).save(path)
-    elif kind == "white":
-        Image.fromarray(255 - grey).save(path)
-        more = ["--mask-hole", "white"]
-    elif kind == "transparent":
-        Image.fromarray(np.dstack([np.full((64, 64, 3), 250, np.uint8), grey])).save(path)
-    else:
-        Image.fromarray(grey).convert("RGB").convert(kind).save(path)
-    out = tmp_path / "out.png"
-    assert run(checkpoint, tmp_path / "in.png", out, "--mask", path, *more) == 0
-    with Image.open(out) as after:
-        changed = (np.array(after) != pixels).any(2)
-    assert not changed[cv2.dilate(hole.astype(np.uint8), np.ones((3, 3))) == 0].any()
-    assert changed[20:36, 28:44].mean() > 0.99
-
-
-def test_inverted_mask_is_suspected(checkpoint, tmp_path, capsys):
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_an_inverted_mask_is_suspected_and_taken_when_told(checkpoint, tmp_path, capsys, mode):
     Image.fromarray(colours()).save(tmp_path / "in.png")
-    mask = save_mask(tmp_path / "mask.png", ~hole_in())
-    assert run(checkpoint, tmp_path / "in.png", tmp_path / "out.png", "--mask", mask) == 0
+    known = Image.fromarray(np.where(hole_in(), 255, 0).astype(np.uint8))
+    known.convert("RGB").convert(mode).save(tmp_path / "mask.png")
+    out, mask = tmp_path / "out.png", ("--mask", tmp_path / "mask.png")
+    assert run(checkpoint, tmp_path / "in.png", out, *mask) == 0
     assert "say --mask-hole white" in capsys.readouterr().err
+    white = (*mask, "--mask-hole", "white", "--overwrite")
+    assert run(checkpoint, tmp_path / "in.png", out, *white) == 0
+    check_known(colours(), np.asarray(Image.open(out)), hole_in())
 
 
 @pytest.mark.parametrize("pixels", [1, 3, 5.5])
@@ -271,19 +209,6 @@ def test_the_weights_have_names(tmp_path, capsys):
         main([*call, str(tmp_path / "c.png"), "--weights", "none"])
 
 
-def test_cmyk_and_the_first_frame_of_an_animation(checkpoint, tmp_path, capsys):
-    Image.fromarray(colours()).convert("CMYK").save(tmp_path / "ink.jpg", quality=95)
-    frames = [Image.fromarray(colours(seed=s)).convert("P") for s in (0, 1)]
-    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    mask = save_mask(tmp_path / "mask.png", hole_in())
-    for name, note in (("ink.jpg", "CMYK and is written as RGB"), ("moving.gif", "several")):
-        out = tmp_path / f"{name}.png"
-        assert run(checkpoint, tmp_path / name, out, "--mask", mask) == 0
-        assert note in capsys.readouterr().err
-        with Image.open(tmp_path / name) as before, Image.open(out) as after:
-            check_known(np.array(before.convert("RGB")), np.array(after), hole_in())
-
-
 @pytest.mark.parametrize("size", [(1, 2), (2, 1), (3, 3), (31, 33), (7, 200)])
 def test_tiny_and_narrow(checkpoint, tmp_path, size):
     pixels = colours(*size)
@@ -294,32 +219,6 @@ def test_tiny_and_narrow(checkpoint, tmp_path, size):
     with Image.open(tmp_path / "out.png") as after:
         after = np.array(after)
     assert np.array_equal(after.reshape(-1, 3)[1:], pixels.reshape(-1, 3)[1:])
-
-
-def test_folder(checkpoint, tmp_path, capsys):
-    for name, seed in (("a.png", 1), ("b.jpg", 2), ("c.png", 3)):
-        (tmp_path / "in").mkdir(exist_ok=True)
-        Image.fromarray(colours(seed=seed)).save(tmp_path / "in" / name)
-    (tmp_path / "masks").mkdir()
-    for name in ("a.png", "b.png"):
-        save_mask(tmp_path / "masks" / name, hole_in())
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
-    assert run(checkpoint, tmp_path / "in", tmp_path / "out", "--mask", tmp_path / "masks") == 2
-    printed = capsys.readouterr()
-    assert f"left out: no mask for c.png in {tmp_path / 'masks'}\n" in printed.err
-    assert "note: skipped 1 that do not end in" in printed.err
-    assert ": notes.txt\n" in printed.err
-    assert "2 of 3 pictures written" in printed.out
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
-
-
-def test_folder_whose_results_would_share_a_name(checkpoint, tmp_path, capsys):
-    (tmp_path / "in").mkdir()
-    for name in ("a.jpg", "a.png", "b.png"):
-        Image.fromarray(colours()).save(tmp_path / "in" / name)
-    assert run(checkpoint, tmp_path / "in", tmp_path / "out", "--overwrite") == 2
-    assert "holds a.jpg and a.png, which would both be written to a.png" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
@@ -371,19 +270,6 @@ def test_results_that_are_there_are_replaced_when_told(sound, checkpoint, capsys
         check_known(before, pictures.read(sound / result).pixels, hole_in())
 
 
-def test_a_failure_leaves_what_was_to_be_replaced(sound, checkpoint, monkeypatch, capsys):
-    whole = (sound / "in.png").read_bytes()
-
-    def full(picture, path, **options):
-        path.write_bytes(whole[:20])
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Image.Image, "save", full)
-    assert run(checkpoint, sound / "in.png", sound / "in.png", "--overwrite") == 2
-    assert (sound / "in.png").read_bytes() == whole
-    assert not list(sound.glob(".*"))
-
-
 @pytest.mark.parametrize(
     ("case", "message"),
     [
@@ -392,7 +278,6 @@ def test_a_failure_leaves_what_was_to_be_replaced(sound, checkpoint, monkeypatch
         ("mask size", r"is 10x10, the picture is 40x50"),
         ("all hole", "is hole all over"),
         ("no weights", "no checkpoint at"),
-        ("text", "cannot read"),
         ("enormous", "at most 100 million can be worked on"),
     ],
 )
@@ -410,8 +295,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, tmp_path, capsys, 
     elif case == "no weights":
         checkpoint = tmp_path / "none.pt"
         more = ["--mask", save_mask(tmp_path / "mask.png", hole_in())]
-    elif case == "text":
-        source.write_text("not a picture")
     elif case == "enormous":
         Image.new("1", (40_000, 3000)).save(source)
     assert run(checkpoint, source, out, *more) == 2
@@ -422,48 +305,26 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, tmp_path, capsys, 
     assert not list(tmp_path.glob(".*"))
 
 
-class Echo(torch.nn.Module):
-    """Gives back each pixel as it is, hole or not: what windows make of it must be the same."""
+class Turns(torch.nn.Module):
+    """Black in one window and white in the next, which differ as much as windows can."""
 
     trained_size = 1024  # no hole here is wide for it
 
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(()))
-        self.sides = []
+        self.calls = 0
 
     def forward(self, image, mask):
-        self.sides.append(max(image.shape[-2:]))
-        return image * self.weight
+        assert max(image.shape[-2:]) <= 64
+        self.calls += 1
+        return torch.full_like(image, self.calls % 2)
 
 
 def test_windows_join_without_a_seam():
-    rgb = colours(160, 150).astype(np.float32) / 255
-    hole = np.zeros((160, 150), bool)
-    hole[20:150, 10:145] = True
-    echo = Echo()
-    result = inpainting.inpaint(echo, rgb, hole, window=64, overlap=32)
-    np.testing.assert_allclose(result, rgb, atol=1e-6)
-    assert len(echo.sides) > 4
-    assert max(echo.sides) == 64
-
-
-@pytest.mark.parametrize("length", [64, 65, 100, 127, 128, 500, 1000])
-def test_windows_cover_everything_and_fade_to_one(length):
-    places = list(inpainting._windows(length, 64, 16))
-    weights = np.zeros((length, 1, 1))
-    for place in places:
-        assert place.stop - place.start == 64
-        weights[place] += inpainting._fade((place, slice(0, 1)), (length, 1), 16)
-    assert places[0].start == 0
-    assert places[-1].stop == length
-    assert weights.min() > 0
-    assert all(a.stop - b.start >= 16 for a, b in itertools.pairwise(places))
-
-
-def test_what_the_hole_holds_is_not_looked_at(net):
-    rgb, hole = colours().astype(np.float32) / 255, hole_in()
-    other = np.where(hole[..., None], np.float32(np.nan), rgb)
-    assert np.array_equal(
-        inpainting.inpaint(net, rgb, hole)[hole], inpainting.inpaint(net, other, hole)[hole]
-    )
+    hole, rgb = np.zeros((160, 128), bool), np.zeros((160, 128, 3), np.float32)
+    inside = np.s_[10:150, 10:118]
+    hole[inside] = True
+    out = inpainting.inpaint(Turns(), rgb, hole, window=64, overlap=32)[inside]
+    assert np.ptp(out) == 1
+    assert max(np.abs(np.diff(out, axis=axis)).max() for axis in (0, 1)) < 2 / 32

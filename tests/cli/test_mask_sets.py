@@ -69,19 +69,16 @@ def test_nothing_is_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_command_draws_every_kind(kind, tmp_path):
-    out = tmp_path / "out"
-    assert main(["masks", "--out", str(out), "--count", "2", "--size", "64", "--kind", kind]) == 0
-    drawn = np.array(Image.open(out / "000001.png"), dtype=np.float32)
-    assert np.array_equal(drawn, random_mask(64, number=1, kind=kind))
-
-
-def test_command_line(tmp_path, capsys):
-    out = tmp_path / "out"
-    options = ["--count", "2", "--size", "40", "--hole-ratio", "0.2", "0.3", "--no-border"]
-    assert main(["masks", "--out", str(out), *options, "--kind", "occlusion", "--seed", "7"]) == 0
+def test_the_command_draws_what_it_is_told(tmp_path, kind):
+    out, size = tmp_path / "out", ["--count", "2", "--size", "64"]
+    more = ["--hole-ratio", "0.2", "0.3", "--no-border", "--kind", kind, "--seed", "7"]
+    assert main(["masks", "--out", str(out), *size, *more]) == 0
     assert sorted(files(out)) == ["000000.png", "000001.png", "index.csv"]
-    assert "2 masks" in capsys.readouterr().out
+    drawn = np.array(Image.open(out / "000001.png"), dtype=np.float32)
+    assert np.array_equal(drawn, random_mask(64, (0.2, 0.3), False, 7, 1, kind))
+
+
+def test_the_command_draws_the_papers_set(tmp_path):
     small = ["--test-set", "--count", "1", "--size", "32"]
     assert main(["masks", "--out", str(tmp_path / "set"), *small]) == 0
     assert len(files(tmp_path / "set")) == 13
@@ -95,20 +92,12 @@ def test_a_mask_keeps_a_known_pixel(kind, lo, size):
         assert 1 <= known.sum() < (1 - lo) * size**2
 
 
-def test_an_interval_without_a_known_pixel_is_an_error(tmp_path, capsys):
-    options = ["--size", "16", "--hole-ratio", "0.999", "1.0"]
-    assert main(["masks", "--out", str(tmp_path / "out"), *options]) == 2
-    assert "it should allow a whole number of pixels, 1 to 255 of 256" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--count", "0"], "--count is 0; it should be at least 1"),
-        (["--size", "4"], "mask size is 4x4"),
-        (["--hole-ratio", "0.5", "0.2"], "hole ratio is (0.5, 0.2]"),
+        (["--size", "16", "--hole-ratio", "0.999", "1.0"], "whole number of pixels, 1 to 255"),
         (["--test-set", "--border"], "--test-set has its own ratios and borders"),
-        (["--seed", "-3"], "seed is -3"),
     ],
 )
 def test_bad_calls_are_one_line(tmp_path, capsys, options, message):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from pconv_cli import weights
 from pconv_cli.__main__ import main
@@ -12,29 +12,20 @@ from pconv_core.models import build_model
 SETTINGS = {"size": 32, "base_channels": 4}
 
 
-def saved(path, model="pconv"):
-    net = build_model(model, 32, 4, seed=1)
-    checkpoints.save_weights(path, net, {"model": model, **SETTINGS})
+def saved(path):
+    net = build_model("pconv", 32, 4, seed=1)
+    checkpoints.save_weights(path, net, {"model": "pconv", **SETTINGS})
     return net.eval()
 
 
-@pytest.mark.parametrize("model", ["pconv", "conv", "unet"])
-def test_exported_weights_inpaint_alike(tmp_path, model):
-    net = saved(tmp_path / "a.pt", model)
+def test_exported_weights_inpaint_alike(tmp_path):
+    net = saved(tmp_path / "a.pt")
     out = tmp_path / "a.safetensors"
     assert main(["export", "--checkpoint", str(tmp_path / "a.pt"), "--out", str(out)]) == 0
-    loaded = weights.load_network(out)
-    assert type(loaded) is type(net)
-    assert not loaded.training
     image, mask = torch.rand(1, 3, 40, 33), (torch.rand(1, 1, 40, 33) < 0.7).float()
     with torch.no_grad():
-        torch.testing.assert_close(
-            loaded(image * mask, mask), net(image * mask, mask), rtol=0.01, atol=0.01
-        )
-    floats = [t for t in load_file(out).values() if t.is_floating_point()]
-    assert {t.dtype for t in floats} == {torch.float16}
-    parameters = sum(p.numel() for p in net.parameters())
-    assert out.stat().st_size < 2.2 * parameters + 20_000
+        found, expected = (n(image * mask, mask) for n in (weights.load_network(out), net))
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
 
 
 def test_averaged_weights_are_used_where_there_are_any(tmp_path, monkeypatch):
@@ -60,14 +51,6 @@ def test_averaged_weights_are_used_where_there_are_any(tmp_path, monkeypatch):
     assert is_averaged(started[0])
 
 
-def test_the_same_bytes_twice(tmp_path):
-    saved(tmp_path / "a.pt")
-    for name in ("b", "c"):
-        weights.export(tmp_path / "a.pt", tmp_path / f"{name}.safetensors")
-    first, second = ((tmp_path / f"{name}.safetensors").read_bytes() for name in ("b", "c"))
-    assert first == second
-
-
 def test_what_cannot_be_exported(tmp_path, capsys):
     def export(source, out="out.safetensors"):
         code = main(["export", "--checkpoint", str(source), "--out", str(tmp_path / out)])
@@ -82,8 +65,6 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     next(net.parameters()).data.fill_(1e6)
     checkpoints.save_weights(tmp_path / "large.pt", net, {"model": "pconv", **SETTINGS})
     assert "that float16 cannot" in export(tmp_path / "large.pt")
-    (tmp_path / "text.pt").write_text("text")
-    assert "is not a checkpoint, or damaged" in export(tmp_path / "text.pt")
     weights.export(tmp_path / "a.pt", tmp_path / "b.safetensors")
     assert "b.safetensors is already exported; it should" in export(tmp_path / "b.safetensors")
 
@@ -98,39 +79,9 @@ def test_export_writes_over_no_file_unless_told(tmp_path, capsys):
     assert out.read_text() == "of someone else"
     assert main([*call, "--overwrite"]) == 0
     weights.load_network(out)
-    (tmp_path / "folder.safetensors").mkdir()
-    for name, message in (("folder", "is a folder; it should be a file"), ("a.pt/b", "is a file")):
-        call[-1] = str(tmp_path / f"{name}.safetensors")
-        assert main([*call, "--overwrite"]) == 2
-        assert message in capsys.readouterr().err
 
 
-class Code:
-    """What a pickle can hold beside weights; torch refuses to run it."""
-
-
-@pytest.mark.parametrize("content", ["text", "code", "legacy", "cut", "nothing"])
-def test_no_advice_to_run_what_a_file_holds(tmp_path, content):
-    path = tmp_path / "a.pt"
-    saved(path)
-    if content == "text":
-        path.write_text("just some text, and long enough\n" * 9)
-    elif content in ("code", "legacy"):
-        torch.save({"a": Code()}, path, _use_new_zipfile_serialization=content == "code")
-    else:
-        path.write_bytes(path.read_bytes()[: 2000 if content == "cut" else 0])
-    with pytest.raises(ValueError, match="is not a checkpoint, or damaged") as refused:
-        weights.load_network(path)
-    words = str(refused.value)
-    assert "\n" not in words
-    for advice in ("weights_only", "weights only", "trust", "unsafe", "pickle", "option"):
-        assert advice not in words.lower()
-
-
-def test_foreign_and_damaged_safetensors_are_refused(tmp_path):
-    save_file({"a.weight": torch.ones(2)}, tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match="weights of no kind known here"):
-        weights.load_network(tmp_path / "a.safetensors")
+def test_damaged_safetensors_are_refused(tmp_path):
     saved(tmp_path / "b.pt")
     weights.export(tmp_path / "b.pt", tmp_path / "b.safetensors")
     whole = (tmp_path / "b.safetensors").read_bytes()

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-import pconv_core
 from pconv_core import features as packaged
 
 ROOT = Path(__file__).parents[2]
@@ -40,13 +39,6 @@ def test_trained_weights_are_those_the_errors_name():
     assert definition in (ROOT / "pconv_core/lite0.py").read_text()
 
 
-def test_every_dependency_says_why():
-    listed = lines("pyproject.toml")
-    for wanted in requirements():
-        (line,) = [x for x in listed if x.strip().startswith(f'"{wanted.name}>=')]
-        assert len(line.partition("#")[2].strip()) > 10
-
-
 def test_python_is_the_same_everywhere():
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     python = conda[0].removeprefix("python=")
@@ -56,16 +48,9 @@ def test_python_is_the_same_everywhere():
     assert PROJECT["requires-python"] == f">={oldest}"
 
 
-def test_citation_is_of_this_version_and_licence():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == pconv_core.__version__
-    assert citation["license"] == PROJECT["license"] == "BSD-3-Clause"
-
-
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md"])
-def test_files_and_commands_that_are_named_exist(name):
-    text = (ROOT / name).read_text()
-    links = [x for x in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in x]
-    assert [x for x in links if not (ROOT / x).exists()] == []
+def test_targets_that_are_named_exist(name):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / name).read_text(), re.MULTILINE))
+    assert named
+    assert named <= targets

@@ -69,23 +69,6 @@ def test_measures_are_drawn_by_the_hole_ratio_the_papers_beside_them():
     assert "← better" in lite0.get_ylabel()
 
 
-def test_pictures_stand_under_their_titles():
-    pictures = {f"picture {k}": np.full((4, 6, 3), k / 5) for k in range(5)}
-    axes = figures.picture_grid(pictures, 3, 4 / 6).axes
-    assert [axis.get_title() for axis in axes] == [*pictures, ""]
-
-
-def test_stages_are_joined_by_their_means():
-    stages = enumerate(("stage1", "stage2"))
-    rows = [(s, k, 20.0 + n + k) for n, s in stages for k in (0, 2)]
-    table = pd.DataFrame(rows, columns=["stage", "random_seed", "psnr"]).assign(model="partial")
-    (axis,) = figures.by_stage(table, ["psnr"]).axes
-    line, dots = axis.lines
-    assert line.get_ydata().tolist() == [21, 22]
-    assert dots.get_ydata().tolist() == [20, 22, 21, 23]
-    assert [t.get_text() for t in axis.get_xticklabels()] == ["stage 1", "stage 2"]
-
-
 def test_losses_are_drawn_over_what_was_read_of_p_conv():
     steps = np.arange(10, 110, 10)
     stage = np.where(steps <= 50, "stage1", "stage2")
@@ -99,10 +82,3 @@ def test_losses_are_drawn_over_what_was_read_of_p_conv():
     assert found == [(10, 50, 0.5, 1.3), (60, 100, 7, 26)]
     assert not without.collections
     assert len(without.lines) == 1
-
-
-def test_networks_are_told_apart_by_colour_and_by_marker():
-    names = ["partial", "partial small", "traditional", "masked", "plain", "gated"]
-    looks = [figures.look(name) for name in names]
-    assert len({look["color"] for look in looks}) == len({look["marker"] for look in looks}) == 6
-    assert figures.look("partial U-Net 128")["color"] == figures.look("partial")["color"]

@@ -2,7 +2,6 @@
 
 import ast
 import shutil
-from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -64,13 +63,6 @@ def test_a_run_of_other_settings_has_a_folder_of_its_own(project):
     assert {"demo", "mine"} < names
     assert Study("demo", {"roots.scenes": "/x", "compare": False}, project).name == "demo"
     assert Study("demo", {"random_seed": 1}, project).cell("partial").seed == 1
-
-
-def test_the_smaller_network_has_seven_eighths_of_the_size(project):
-    for size, small in ((256, 224), (128, 112), (64, 56)):
-        study = Study("demo", {"size": size}, project)
-        assert study.cell("partial small").settings["size"] == small
-        assert study.cell("traditional").settings["size"] == size
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
@@ -231,15 +223,3 @@ def test_the_first_losses_agree_and_one_that_is_slightly_off_is_named(tmp_path, 
         study.agrees_losses(record, "partial")
     with pytest.raises(Disagreement, match="steps of row total is 19, committed is 20"):
         study.agrees_losses(record.iloc[1:], "partial")
-
-
-def test_what_is_committed_is_read_or_missed(project):
-    folder = project / "results/reference/some/rows"
-    folder.mkdir(parents=True)
-    for name in "ab":
-        pd.DataFrame({"variant": [name]}).to_csv(folder / f"{name}.csv", index=False)
-    study = Study("demo", {}, project)
-    assert study.committed("some")["variant"].tolist() == ["a", "b"]
-    with pytest.raises(ValueError, match="holds no tables"):
-        study.committed("some", "tables/t.csv")
-    assert Path(study.output) == project / "results/demo"

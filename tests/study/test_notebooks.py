@@ -35,23 +35,6 @@ def test_there_are_two_parameters_in_two_lines(notebook):
     assert len(cell.source.splitlines()) == 2
 
 
-def test_it_is_a_chapter(notebook):
-    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
-    parts = ("**Question.**", "## What we found", "## How it is done", "## Run it yourself")
-    places = [text.find(part) for part in parts]
-    assert -1 not in places
-    assert places == sorted(places)
-    assert re.search(r"\bassert\b|study\.agrees", "\n".join(c.source for c in code_cells(notebook)))
-
-
-def test_it_is_short(notebook):
-    assert len(notebook.cells) <= 25
-    assert max(len(c.source.splitlines()) for c in code_cells(notebook)) <= 20
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            assert len(printed(output).splitlines()) <= 15, cell.source
-
-
 def test_outputs_are_stored_and_clean(notebook):
     for cell in code_cells(notebook):
         assert cell.execution_count is not None

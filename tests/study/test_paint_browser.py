@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,6 +16,7 @@ import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+from test_paint import distance
 
 from pconv_core import data
 
@@ -166,15 +166,7 @@ def test_painted_by_the_mouse_and_repaired(page, tmp_path):
 
     original, saved = data.embedded("test")[1], np.array(Image.open(tmp_path / "repaired.png"))
     assert saved.shape == original.shape
-    rows, columns = np.nonzero((saved != original).any(2))
-    places = np.stack([columns, rows], 1) + 0.5
-    path = np.array(PATH) * original.shape[1::-1]
-    apart = np.min([beside(places, *ends) for ends in pairwise(path)], axis=0)
-    assert apart.max() < 9 / 2 + 3  # the brush's usual width here, and rounding in the browser
-    assert all(np.hypot(*(places - end).T).min() < 2 for end in path)
-
-
-def beside(places, start, end):
-    """Distance of places (N, 2) from the line between two others."""
-    along = (places - start) @ (end - start) / ((end - start) @ (end - start))
-    return np.hypot(*(places - start - along.clip(0, 1)[:, None] * (end - start)).T)
+    painted, path = (saved != original).any(2), np.array(PATH) * original.shape[1::-1]
+    away = distance(path, original.shape[:2])
+    assert away[painted].max() < 9 / 2 + 3  # the brush's usual width, and rounding in the browser
+    assert all(distance([end], original.shape[:2])[painted].min() < 2 for end in path)

@@ -13,6 +13,8 @@ from pconv_study.settings import Experiment
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
+MANIFESTS = sorted(ROOT.glob("results/reference/*/manifest.csv"))
+assert MANIFESTS  # or a test of each would pass
 FACTS = {
     "definitions": {"PConvUNet": 1, "InpaintingLoss": 2, "VGGFeatures": 1},
     "photographs": {"pretrain": "made up", "finetune": "of two", "validation": "of three"},
@@ -52,9 +54,7 @@ def test_hashes_stay_those_that_they_were(tiny):
     assert hashes(tuned) == ("dceb43c422f1bafc", "e002228c91ec4a1e")
 
 
-@pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("results/reference/*/manifest.csv")), ids=lambda p: p.parent.name
-)
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda p: p.parent.name)
 def test_committed_rows_are_those_that_the_settings_ask_for(path):
     lines = tables.asked_for(Experiment(path.parent.name, EXPERIMENTS), path.parent)
     assert len(lines) == len(pd.read_csv(path))

@@ -4,36 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
-from safetensors import safe_open
 
-from pconv_core import baselines, data, evaluation, weights
-from pconv_core.models import RefinedUNet
+from pconv_core import weights
 
 TABLES = Path(__file__).parents[2] / "results" / "reference" / "shipped" / "tables"
 SHIPPED = weights.path("shipped")
 CARD = SHIPPED.with_name("README.md").read_text()
-
-
-def test_they_are_small_halves_and_nothing_else():
-    assert SHIPPED.stat().st_size <= 10e6
-    with safe_open(SHIPPED, "pt") as file:
-        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
-        assert len(file.metadata()) == 1
-    assert kinds <= {torch.float16, torch.int64}
-    net = weights.load("shipped")
-    assert type(net) is RefinedUNet
-    count = sum(p.numel() for p in net.parameters())
-    assert f"{count:,} parameters" in CARD
-
-
-def test_they_beat_the_mean_fill_on_photographs_never_seen():
-    """Live, on the embedded test photographs: a damaged file could not."""
-    cells = list(data.evaluation_set(data.embedded("test"), 88, 2, seed=5))
-    net = weights.load("shipped")
-    ours = evaluation.evaluate(evaluation.network_fill(net), cells)
-    mean = evaluation.evaluate(baselines.mean_fill, cells)
-    assert (ours["psnr"] - mean["psnr"]).mean() > 3
 
 
 def table(name):
@@ -52,7 +28,9 @@ def test_the_card_tells_what_the_tables_hold():
     means = (
         bins[bins["hole_ratio"] != "0.5-0.6"].groupby(["model", "size"])[["psnr", "lite0"]].mean()
     )
-    for model, cells in rows_of_card("By hole ratio").items():
+    card = rows_of_card("By hole ratio")
+    assert card
+    for model, cells in card.items():
         found = means.loc[model].loc[[128, 256, 512]]
         psnr, lite0 = (list(map(float, part)) for part in (cells[:3], cells[3:]))
         assert psnr == pytest.approx(found["psnr"].tolist(), abs=0.0051)
