@@ -7,9 +7,10 @@ beside it, so that a repaired picture can be written with every known pixel as i
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,8 @@ else:
     ENDINGS += " (or .heic, with the package pillow-heif)"
 # What those endings stand for; Pillow would open much else, as a FITS or a PSD named .png.
 _FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
+# The box that begins a HEIC: its length, "ftyp", brands such as heic and hevc.
+_HEIC = re.compile(rb"....ftyp.*he[iv]", re.DOTALL)
 _MAX_MILLIONS = 100  # of pixels
 ORIENTATION = 0x0112  # EXIF tag
 # What may go on to a repaired picture: description, make, model, orientation, resolution, software,
@@ -216,21 +218,17 @@ def resized_hole(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def _decode(path: Path, picture: Image.Image) -> Picture:
     """What Pillow opened, but no TIFF."""
-    depth = _depth_of_png(path) if picture.format == "PNG" else 8
-    deep = depth == 16
+    raw = picture.tile[0].args if picture.format == "PNG" else ""  # as "RGB;16B"
     exif, orientation = _described(picture.getexif())
-    profile = picture.info.get("icc_profile")
     # A telephone's second picture is the first again, for other uses.
     several = picture.format != "MPO" and getattr(picture, "is_animated", False)
-    if "transparency" in picture.info and (deep or (depth in (2, 4) and picture.mode == "L")):
-        raise _NotKept(
-            f"{depth} bits with one colour as transparent are not kept; save it with alpha"
-        )
-    if deep and picture.mode in ("RGB", "RGBA"):  # which Pillow cuts to 8 bits
-        pixels = turned(_by_opencv(path), orientation, upright=True)
+    if "transparency" in picture.info and raw.endswith((";16B", "L;2", "L;4")):
+        raise _NotKept(f"{raw} with one colour as transparent is not kept; save it with alpha")
+    inks, profile = picture.mode == "CMYK", picture.info.get("icc_profile")
+    if raw.endswith(";16B") and picture.mode in ("RGB", "RGBA"):  # which Pillow cuts to 8 bits
+        pixels = turned(_by_opencv(path), picture.getexif().get(ORIENTATION), upright=True)
     else:
         pixels = np.array(_in_a_mode_we_keep(ImageOps.exif_transpose(picture)))
-    inks = picture.mode == "CMYK"
     return Picture(path, pixels, exif, profile, orientation, inks, several)
 
 
@@ -245,11 +243,6 @@ def _in_a_mode_we_keep(picture: Image.Image) -> Image.Image:
     if mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"):
         raise _NotKept(f"its pixels are of the kind {mode}, which is not kept")
     return picture
-
-
-def _depth_of_png(path: Path) -> int:
-    with open(path, "rb") as file:
-        return file.read(25)[24]  # of the header, which comes first
 
 
 def _by_opencv(path: Path) -> np.ndarray:
@@ -268,61 +261,50 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
         page, several = tiff.pages[0], len(tiff.pages) > 1
         _check_size(page.imagewidth, page.imagelength)
         photometric, channels, bits = _kind_of_tiff(page)
-        profile = page.iccprofile
-        orientation = page.tags.valueof(ORIENTATION, 1)
-        orientation = orientation if orientation in range(1, 9) else 1
         pixels = None
         if bits in (8, 16) and photometric in (_BLACK_IS_0, _RGB, _INKS):
-            pixels = _by_tifffile(page, orientation)
-        planar = page.planarconfig != 1
+            pixels = _by_tifffile(page)
     if pixels is None:
-        if bits == 16 and planar:
-            raise _NotKept("16-bit planes that are compressed so are not read; save them as PNG")
         pixels = _tiff_by_others(path, bits, channels)
-    exif = None
-    try:
-        file.seek(0)
-        with Image.open(file, formats=["TIFF"]) as picture:
-            exif, _ = _described(picture.getexif())
-    except Exception:  # as within `_described`
-        exif, _ = _described({ORIENTATION: orientation})
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and 1 in page.extrasamples:
-        alpha = pixels[..., -1]
-        if ((alpha > 0) & (alpha < np.iinfo(alpha.dtype).max)).any():
-            raise _NotKept(
-                "its colours are multiplied by alpha, which cannot be undone exactly; save it with "
-                "alpha that is not"
-            )
-    return Picture(path, pixels, exif, profile, orientation, photometric == _INKS, several)
+    exif, orientation = None, 1
+    # Some that tifffile reads Pillow does not open.
+    with suppress(Exception), Image.open(path, formats=["TIFF"]) as opened:
+        exif, orientation = _described(opened.getexif())
+    inks = photometric == _INKS
+    picture = Picture(path, pixels, exif, page.iccprofile, orientation, inks, several)
+    opacity = picture.alpha if 1 in page.extrasamples else None
+    if opacity is not None and ((opacity > 0) & (opacity < picture.full)).any():
+        raise _NotKept("its colours are multiplied by alpha; save it with alpha that is not")
+    return picture
 
 
 def _kind_of_tiff(page: tifffile.TiffPage) -> tuple[int, int, int]:
     """Photometric interpretation, channels and bits of a TIFF; ValueError if not one we keep."""
-    bits = page.bitspersample
-    bits = {bits} if isinstance(bits, int) else set(bits)
-    kinds = page.tags.valueof(339, 1)
-    kinds = {kinds} if isinstance(kinds, int) else set(kinds)
-    if kinds != {1}:
-        words = {2: "with a sign", 3: "floating-point, whose white is unknown"}
-        raise _NotKept(f"its numbers are {words.get(int(max(kinds)), 'of no kind known')}")
-    if len(bits) > 1 or not bits <= {1, 2, 4, 8, 16}:
-        raise _NotKept(f"its numbers have {max(bits)} bits; 8 and 16 can be kept")
-    bits, photometric, channels = bits.pop(), int(page.photometric), page.samplesperpixel
-    if photometric not in _COLOURS or page.imagedepth > 1:
-        raise _NotKept(f"its colours are of the kind {photometric}, which is not kept")
-    extra, meanings = channels - _COLOURS[photometric], [int(e) for e in page.extrasamples]
-    if extra not in (0, 1) or (extra and (photometric not in (_BLACK_IS_0, _RGB))):
-        raise _NotKept(f"its {channels} channels are more than colour and alpha")
-    if extra and meanings not in ([], [1], [2]):
-        raise _NotKept("its last channel is of no meaning known; it should be marked as alpha")
-    if bits == 16 and photometric not in (_BLACK_IS_0, _RGB):
-        raise _NotKept(f"colours of the kind {photometric} of 16 bits are not kept")
-    if photometric == _YCBCR and page.compression != _JPEG_IN_TIFF:
-        raise _NotKept("its colours are YCbCr, which is kept in JPEG only")
-    return photometric, channels, bits
+    photometric, channels = int(page.photometric), page.samplesperpixel
+    bits, kinds = (
+        np.unique(value).tolist() for value in (page.bitspersample, page.tags.valueof(339, 1))
+    )
+    plain = photometric in (_BLACK_IS_0, _RGB)
+    meanings = [int(meaning) for meaning in page.extrasamples]
+    extra = channels - _COLOURS.get(photometric, channels)
+    is_kept = (
+        photometric in _COLOURS
+        and kinds == [1]  # whole numbers without a sign
+        and (bits in ([1], [2], [4], [8]) or (plain and bits == [16]))
+        and (extra == 0 or (extra == 1 and plain and meanings in ([], [1], [2])))
+        and (photometric != _YCBCR or page.compression == _JPEG_IN_TIFF)
+        and page.imagedepth == 1
+    )
+    if not is_kept:
+        raise _NotKept(
+            f"its numbers are of a kind that is not kept: {channels} channels of {bits} bits, "
+            f"sample format {kinds}, photometric interpretation {photometric}, further channels "
+            f"{meanings}; save it in grey, RGB or CMYK of whole numbers, alpha not multiplied"
+        )
+    return photometric, channels, bits[0]
 
 
-def _by_tifffile(page: tifffile.TiffPage, orientation: int) -> np.ndarray | None:
+def _by_tifffile(page: tifffile.TiffPage) -> np.ndarray | None:
     """Pixels of a TIFF, upright; None if tifffile cannot decompress them."""
     try:
         pixels = page.asarray()
@@ -334,7 +316,8 @@ def _by_tifffile(page: tifffile.TiffPage, orientation: int) -> np.ndarray | None
         pixels = np.moveaxis(pixels, 0, -1)
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     pixels = pixels.reshape(shape[:2] if shape[2] == 1 else shape)
-    return turned(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), orientation, True)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return turned(pixels, page.tags.valueof(ORIENTATION), upright=True)
 
 
 def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
@@ -352,23 +335,18 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
         return deep
 
 
-def _described(exif) -> tuple[bytes | None, int]:
-    """Of EXIF tags what describes the picture, as bytes, and the orientation."""
-    orientation = exif.get(ORIENTATION, 1)
-    orientation = orientation if orientation in range(1, 9) else 1
+def _described(exif: Image.Exif) -> tuple[bytes | None, int]:
+    """Of EXIF tags what describes the picture, as bytes, and the orientation that they give it."""
     kept = Image.Exif()
     try:
-        for tag in _DESCRIBING:
-            if tag in exif:
-                kept[tag] = exif[tag]
-        for tag in _DIRECTORIES:
-            if tag in exif and exif.get_ifd(tag):
-                kept[tag] = exif.get_ifd(tag)
-        return (kept.tobytes() if kept else None), orientation
+        for tag in (*_DESCRIBING, *_DIRECTORIES):
+            if value := exif.get_ifd(tag) if tag in _DIRECTORIES else exif.get(tag):
+                kept[tag] = value
+        found = kept.tobytes() if kept else None
     except Exception:  # what Pillow makes of malformed tags; the picture does not hang on them
-        kept = Image.Exif()
-        kept[ORIENTATION] = orientation
-        return (kept.tobytes() if orientation > 1 else None), orientation
+        return None, 1
+    orientation = kept.get(ORIENTATION)
+    return found, orientation if orientation in range(1, 9) else 1
 
 
 def _check_size(width: int, height: int) -> None:
@@ -411,18 +389,13 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ValueError(f"no picture at {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; it should be a picture") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large: {error}") from None
     except _NotKept as error:
         raise ValueError(f"cannot read {path} exactly: {error}") from None
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"cannot read {path} as a picture (of no kind known); it should be one of {ENDINGS}"
-        ) from None
     except Exception as error:  # decoders leak what a malformed file makes of them
         why = str(error).partition("\n")[0] or type(error).__name__
+        why = "of no kind known" if isinstance(error, UnidentifiedImageError) else why
         raise ValueError(
             f"cannot read {path} as a picture ({why}); it should be one of {ENDINGS}"
         ) from None
@@ -430,12 +403,9 @@ def _named(path: Path) -> Iterator[None]:
 
 def _know_heic(file: BinaryIO) -> None:
     """Tell Pillow of HEIC if the file is one, whatever its ending."""
-    # The box that begins the file: its length, "ftyp", the major brand, a version, further brands.
-    head = file.read(64)
+    is_heic = _HEIC.match(file.read(64))
     file.seek(0)
-    box = head[: int.from_bytes(head[:4])]
-    brands = {box[k : k + 4] for k in (8, *range(16, len(box), 4))}
-    if head[4:8] != b"ftyp" or not brands & _HEIC_BRANDS:
+    if not is_heic:
         return
     try:
         from pillow_heif import register_heif_opener
