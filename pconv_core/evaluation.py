@@ -14,22 +14,12 @@ from pconv_core import lite0
 from pconv_core.masks.shape import depth
 from pconv_core.models import InpaintingNet, check_pair, composite
 
-__all__ = [
-    "evaluate",
-    "feature_distance",
-    "lite0_distance",
-    "metrics",
-    "network_fill",
-    "picture_row",
-]
-
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]
 
 # A picture that is right to the last bit has no finite PSNR; this keeps means finite.
 MAX_PSNR = 100.0
 EDGE = 4.0  # pixels from a known one that are a hole's edge
-UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
 # Pixels that go through EfficientNet-Lite0 at once: more do not stay in a processor's cache.
 LITE0_PIXELS = 2**16
 
@@ -187,17 +177,14 @@ def picture_row(
     of_comp, of_out = metrics(comp, truth, hole), metrics(out, truth)
     whole = {name: of_comp.pop(name) for name in of_out}
     of_out = {f"{name}_out": value for name, value in of_out.items()}
-    return {**whole, "lite0": distance, **of_comp, **_by_depth(comp, truth, hole), **of_out}
-
-
-def _by_depth(result: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> dict[str, float]:
     # Of a picture that is hole all over, every pixel is far from a known one.
     edge = hole & (depth(hole) <= EDGE) if not hole.all() else np.zeros_like(hole)
     parts = {"psnr_edge": edge, "psnr_inside": hole & ~edge}
-    return {
-        name: psnr(result[part], truth[part]) if part.any() else math.nan
+    by_depth = {
+        name: psnr(comp[part], truth[part]) if part.any() else math.nan
         for name, part in parts.items()
     }
+    return {**whole, "lite0": distance, **of_comp, **by_depth, **of_out}
 
 
 def picture_of(image: Tensor) -> np.ndarray:

@@ -32,7 +32,7 @@ else:
 _FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
 # The box that begins a HEIC: its length, "ftyp", brands such as heic and hevc.
 _HEIC = re.compile(rb"....ftyp.*he[iv]", re.DOTALL)
-_MAX_MILLIONS = 100  # of pixels
+_MOST_PIXELS = 100_000_000
 ORIENTATION = 0x0112  # EXIF tag
 # What may go on to a repaired picture: description, make, model, orientation, resolution, software,
 # date, artist, copyright; and the two directories of camera and place.  Other tags tell how the
@@ -185,7 +185,7 @@ def read_hole(
         )
     other = "black" if hole == "white" else "white"
     try:
-        white = _whites_of_layer(mask, hole)
+        white = _whites(mask, hole)
     except ValueError as error:
         raise ValueError(
             f"mask {path} {error}; it should be {hole} in the hole and {other} elsewhere"
@@ -233,16 +233,12 @@ def _decode(path: Path, picture: Image.Image) -> Picture:
 
 
 def _in_a_mode_we_keep(picture: Image.Image) -> Image.Image:
-    mode = picture.mode
-    if "transparency" in picture.info and mode in ("1", "L", "RGB", "P"):
-        return picture.convert("LA" if mode in ("1", "L") else "RGBA")
-    if mode == "P":
-        return picture.convert("RGBA" if picture.palette.mode == "RGBA" else "RGB")
-    if mode in ("1", "PA", "YCbCr"):
-        return picture.convert({"1": "L", "PA": "RGBA", "YCbCr": "RGB"}[mode])
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}.get(picture.mode, picture.mode)
+    if mode in ("L", "RGB") and picture.has_transparency_data:
+        mode += "A"
     if mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"):
         raise _NotKept(f"its pixels are of the kind {mode}, which is not kept")
-    return picture
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _by_opencv(path: Path) -> np.ndarray:
@@ -350,11 +346,9 @@ def _described(exif: Image.Exif) -> tuple[bytes | None, int]:
 
 
 def _check_size(width: int, height: int) -> None:
-    millions = width * height / 1e6
-    if millions > _MAX_MILLIONS:
+    if width * height > _MOST_PIXELS:
         raise Image.DecompressionBombError(
-            f"{width}x{height} pixels are {millions:.0f} million; "
-            f"at most {_MAX_MILLIONS} million can be worked on"
+            f"of {width}x{height} pixels at most {_MOST_PIXELS // 10**6} million can be worked on"
         )
 
 
@@ -449,68 +443,54 @@ def is_picture(entry: os.DirEntry | Path) -> bool:
     return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
 
 
-def whites(colours: np.ndarray) -> np.ndarray:
-    """Tell which pixels of a drawn mask, (H, W) or (H, W, 3), are white: those above the middle.
+def _whites(mask: Picture, hole: str) -> np.ndarray:
+    """Tell which pixels of a drawn mask are white, (H, W): those above the middle.
 
-    The middle undoes the edges that JPEG or smoothing leave.  White is the most that the type
-    holds, or 255 if 16 bits hold 8, or the lightest value of a mask that is black and that.
-    ValueError if there are colours, or greys as in a photograph; the message says what was found.
+    The middle undoes the edges that JPEG or smoothing leave.  Of a mask that is transparent in
+    part, what is not drawn is known.  ValueError, which says what was found, if there are colours,
+    greys as in a photograph, or on a transparent layer one grey alone, neither dark nor light.
     """
-    white = _white(colours)
-    if colours.ndim == 3:
-        _check_colourless(colours, white)
-        colours = colours.mean(2)
-    grey = colours / white
+    colours = mask.colours
+    if mask.alpha is not None and (mask.alpha < mask.full).any():
+        drawn = mask.alpha > mask.full // 2  # a soft edge ends in its middle
+        if not drawn.any():
+            return np.full(mask.size, hole == "black")
+        grey = _grey(colours[drawn][:, None])
+        if (grey < _DARK).all():
+            return ~drawn
+        if (grey > 1 - _DARK).all():
+            return drawn
+        if np.ptp(grey) < _DARK:
+            raise ValueError(
+                f"is drawn in the grey {grey.mean():.0%} of white on a transparent layer"
+            )
+        paper = np.array(mask.full if hole == "black" else 0, colours.dtype)
+        colours = np.where(drawn[..., None], colours, paper)
+    grey = _grey(colours)
     _check_plain(grey)
     return grey > 0.5
 
 
-def _whites_of_layer(mask: Picture, hole: str) -> np.ndarray:
-    """As `whites`, of a mask that may be transparent in part; what is not drawn is known.
+def _grey(colours: np.ndarray) -> np.ndarray:
+    """Grey of a drawn mask (H, W, 3): (H, W), 1 where white; ValueError if it has colours.
 
-    Raises
-    ------
-    ValueError
-        As `whites`, and if all that is opaque is of one grey, neither dark nor light.
+    White is the most that the type holds, or 255 if 16 bits hold 8, or the lightest value of a mask
+    that is black and that.
     """
-    colours = mask.colours
-    if mask.alpha is None or (mask.alpha == mask.full).all():
-        return whites(colours)
-    drawn = mask.alpha > mask.full // 2  # a soft edge ends in its middle
-    if not drawn.any():
-        return np.full(mask.size, hole == "black")
-    strokes = colours[drawn][:, None]
-    _check_colourless(strokes, _white(strokes))
-    grey = strokes.mean(2) / _white(strokes)
-    if (grey < _DARK).all():
-        return ~drawn
-    if (grey > 1 - _DARK).all():
-        return drawn
-    if np.ptp(grey) < _DARK:
-        raise ValueError(f"is drawn in the grey {grey.mean():.0%} of white on a transparent layer")
-    paper = np.array(mask.full if hole == "black" else 0, colours.dtype)
-    return whites(np.where(drawn[..., None], colours, paper))
-
-
-def _white(colours: np.ndarray) -> int:
-    """The value that stands for white."""
     largest = int(colours.max())
     dark, light = colours <= largest * _EDGE, colours >= largest * (1 - _EDGE)
+    white = 255 if largest <= 255 else int(np.iinfo(colours.dtype).max)
     if largest <= 1 or (dark.any() and light.any() and (dark | light).mean() > 1 - _EDGE):
-        return max(largest, 1)
-    return 255 if largest <= 255 else int(np.iinfo(colours.dtype).max)
-
-
-def _check_colourless(colours: np.ndarray, white: int) -> None:
+        white = max(largest, 1)
     strength = (colours.max(2) - colours.min(2)) / white
-    coloured = strength > _COLOURFUL
-    if coloured.any() and white > 1:
+    if white > 1 and strength.max() > _COLOURFUL:
         row, column = np.unravel_index(strength.argmax(), strength.shape)
         red, green, blue = (int(v) for v in colours[row, column])
         raise ValueError(
-            f"has colours: {coloured.sum()} pixels, such as RGB {red}, {green}, {blue} "
-            f"in row {row}, column {column}"
+            f"has colours: {(strength > _COLOURFUL).sum()} pixels, such as RGB {red}, {green}, "
+            f"{blue} in row {row}, column {column}"
         )
+    return colours.mean(2) / white
 
 
 def _check_plain(grey: np.ndarray) -> None:

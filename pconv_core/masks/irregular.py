@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pconv_core.masks import occlusion, strokes, thin
-from pconv_core.masks.growth import grow
+from pconv_core.masks.shape import grow
 from pconv_core.seeding import generator
 
 # Six bins of hole ratio, each lo < ratio <= hi (the paper's test set).
@@ -66,9 +66,7 @@ def random_mask(
         raise ValueError(f"kind of mask is {kind!r}; it should be one of {', '.join(KINDS)}")
     size = (size, size) if isinstance(size, int) else tuple(size)
     if min(size) < MIN_MASK_SIZE:
-        raise ValueError(
-            f"mask size is {size[0]}x{size[1]}; sides should be at least {MIN_MASK_SIZE}"
-        )
+        raise ValueError(f"mask size is {size[0]}x{size[1]}; at least {MIN_MASK_SIZE} is needed")
     margin = 0 if border else margin_pixels(size)
     fewest, most = _pixel_limits(size, ratio, margin)
     if kind == "mixed":
