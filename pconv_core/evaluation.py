@@ -17,6 +17,8 @@ from pconv_core.models import InpaintingNet, check_pair, composite
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]
 
+# As Wang et al. (2004) have it.
+_SSIM = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 # A picture that is right to the last bit has no finite PSNR; this keeps means finite.
 MAX_PSNR = 100.0
 EDGE = 4.0  # pixels from a known one that are a hole's edge
@@ -57,16 +59,7 @@ def metrics(
         "l1_hole", over its pixels alone, and "ssim_hole", the mean of the SSIM map over them (the
         windows about them see known pixels, too).
     """
-    ssim, ssim_map = structural_similarity(
-        truth,
-        result,
-        data_range=1.0,
-        channel_axis=2,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
-    )
+    ssim, ssim_map = structural_similarity(truth, result, channel_axis=2, full=True, **_SSIM)
     found = {"psnr": psnr(result, truth), "ssim": ssim, "l1": _l1(result, truth)}
     if hole is None:
         return found

@@ -73,7 +73,7 @@ class VGGFeatures(nn.Module):
         if weights == "random":
             self._draw(seed)
         elif weights == "hed":
-            self._take_over(hed_convolutions(), HED_ACTIVATIONS)
+            self._take_over_hed()
         elif weights == "imagenet":
             self._load(_imagenet_state())
         else:
@@ -105,16 +105,15 @@ class VGGFeatures(nn.Module):
                 nn.init.zeros_(conv.bias)
 
     @torch.no_grad()
-    def _take_over(self, weights: list[tuple[Tensor, Tensor]], means: tuple[float, ...]) -> None:
+    def _take_over_hed(self) -> None:
         """Copy weights and biases, each convolution divided by its mean activation.
 
         ReLU and pooling pass a positive factor on: the next convolution undoes it.
         """
         convolutions = [m for m in self.stages.modules() if isinstance(m, nn.Conv2d)]
-        scales = [1.0, *(1 / mean for mean in means)]
-        for conv, (weight, bias), (before, after) in zip(
-            convolutions, weights, pairwise(scales), strict=True
-        ):
+        scales = pairwise([1.0, *(1 / mean for mean in HED_ACTIVATIONS)])
+        triples = zip(convolutions, hed_convolutions(), scales, strict=True)
+        for conv, (weight, bias), (before, after) in triples:
             conv.weight.copy_(weight * (after / before))
             conv.bias.copy_(bias * after)
 

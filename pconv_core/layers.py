@@ -273,9 +273,8 @@ def _check_parts(features: list[Tensor], masks: list[Tensor], in_channels: int) 
         raise ValueError(f"{len(features)} parts of features come with {len(masks)} masks")
     for f in features:
         if f.dim() not in (3, 4) or f.dim() != features[0].dim():
-            raise ValueError(
-                f"features have shape {tuple(f.shape)}; all should be (N, C, H, W), or (C, H, W)"
-            )
+            found = f"features have shape {tuple(f.shape)}"
+            raise ValueError(f"{found}; all should be (N, C, H, W), or (C, H, W)")
     channels = sum(f.shape[-3] for f in features)
     if channels != in_channels:
         raise ValueError(f"features have {channels} channels, the layer takes {in_channels}")

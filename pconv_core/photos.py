@@ -121,11 +121,8 @@ def read(path: Path) -> Picture:
     Palettes become RGB or RGBA; grey, grey with alpha, RGB and RGBA of 8 and 16 bits and CMYK of 8
     stay as they are.
 
-    Raises
-    ------
-    ValueError
-        If there is none, it cannot be decoded, its numbers cannot be kept as they are, or it has
-        more than 100 million pixels.
+    ValueError if there is none, it cannot be decoded, its numbers cannot be kept as they are, or it
+    has more than 100 million pixels.
     """
     with _named(path), open(path, "rb") as file:
         begins = file.read(4)
@@ -142,11 +139,7 @@ def read_photo(path: Path, least: float | None = None) -> np.ndarray:
 
     If the short side needs to keep `least` pixels only, a larger JPEG is decoded at 1/2, 1/4 or
     1/8 of its size, which leaves out most of the work of decoding and of resizing it later.
-
-    Raises
-    ------
-    ValueError
-        As `read`.
+    ValueError as `read`.
     """
     with _named(path), open(path, "rb") as file:
         if file.read(3) == b"\xff\xd8\xff":
@@ -171,11 +164,8 @@ def read_hole(
     the hole; if all that is opaque is of the other colour, the transparent part is; if both are
     there, what is transparent is known.
 
-    Raises
-    ------
-    ValueError
-        If it cannot be read, has colours, looks like a photograph, marks no hole (unless it
-        `may_be_empty`), or is not of `size`, (height, width); None if any will do.
+    ValueError if it cannot be read, has colours, looks like a photograph, marks no hole (unless it
+    `may_be_empty`), or is not of `size`, (height, width); None if any will do.
     """
     mask = read(path)
     if size is not None and mask.size != size:
@@ -412,12 +402,8 @@ def photographs(root: Path) -> list[str]:
     """List the photographs below a folder, millions if need be, in the order of their paths.
 
     Links are followed, but not to a folder that holds them.  A link to nothing is listed, so that
-    reading it says so; a Mac's `._` files are not.
-
-    Returns
-    -------
-    list of str
-        Paths relative to `root`, with forward slashes.
+    reading it says so; a Mac's `._` files are not.  Paths are relative to `root`, with forward
+    slashes.
     """
     paths, waiting = [], [("", ())]
     while waiting:
@@ -496,13 +482,10 @@ def _grey(colours: np.ndarray) -> np.ndarray:
 def _check_plain(grey: np.ndarray) -> None:
     """Raise ValueError if few pixels are black or white, or of any two other levels."""
     extreme = ((grey < _EXTREME) | (grey > 1 - _EXTREME)).mean()
-    if extreme >= _LEAST_EXTREME:
-        return
     shares = np.histogram(grey, _LEVELS, (0, 1))[0] / grey.size
     near = np.convolve(shares, np.ones(3), "same")  # of a level and the two beside it
     most = near.argmax()
-    second = np.delete(near, slice(max(0, most - 2), most + 3)).max()
-    if near[most] + second < _LEAST_OF_TWO:
-        raise ValueError(
-            f"looks like a photograph: {1 - extreme:.0%} of its pixels are neither black nor white"
-        )
+    two = near[most] + np.delete(near, slice(max(0, most - 2), most + 3)).max()
+    if extreme < _LEAST_EXTREME and two < _LEAST_OF_TWO:
+        odd = f"{1 - extreme:.0%} of its pixels are neither black nor white"
+        raise ValueError(f"looks like a photograph: {odd}")
