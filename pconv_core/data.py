@@ -170,36 +170,19 @@ class Samples(Dataset):
     Each pass over the photographs takes them in a new order.  A square is cut out, perhaps
     mirrored, and resized.
 
-    Parameters
-    ----------
-    photos : Photos
-    size : int
-        Side of the sample in pixels.
-    seed : int
-    ratio : (lo, hi)
-        Interval of the hole ratio.
-    border : bool or None
-        Whether holes may touch the border; None takes turns.
-    span : (smallest, largest)
-        Side of the square in short sides of the photograph, at most 1.
-    masks : MaskFolder, optional
-        Masks to take instead of drawing them; `ratio`, `border` and `kind` then mean nothing.
-    kind : str
-        Of `masks.KINDS` or `masks.LAMA`; to the latter `ratio` and `border` mean nothing.
-    unreadable : Path, optional
-        File that lists the photographs that cannot be read.  The next one takes the place of such
-        a one; more than 1 % of them are an error.  Without the file, the first one is.
+    Of a photograph that cannot be read the next one takes the place, if there is a file to list
+    it in; more than 1 % of them are an error, without the file the first one is.
     """
 
     photos: Photos
-    size: int
+    size: int  # side of the sample in pixels
     seed: int
-    ratio: tuple[float, float] = (0.01, 0.6)
-    border: bool | None = None
-    span: tuple[float, float] = (0.125, 0.5)
-    masks: MaskFolder | None = None
-    kind: str = KINDS[0]
-    unreadable: Path | None = None
+    ratio: tuple[float, float] = (0.01, 0.6)  # interval of the hole ratio, (lo, hi]
+    border: bool | None = None  # whether holes may touch the border; None takes turns
+    span: tuple[float, float] = (0.125, 0.5)  # of the square's side, in short sides, at most 1
+    masks: MaskFolder | None = None  # to take them from; ratio, border and kind mean nothing then
+    kind: str = KINDS[0]  # or of `masks.LAMA`, to which ratio and border mean nothing
+    unreadable: Path | None = None  # file of what cannot be read
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return sample `number`: image (3, size, size) in [0, 1], mask (1, size, size)."""

@@ -16,7 +16,6 @@ _TO_POOL3 = cfgs["D"][:10]  # output channels of VGG-16's convolutions; "M" is a
 # The network sees BGR from 0 to 255 less this mean, here as RGB.  Order and range are folded into
 # the first convolution, the mean is not: its zero padding stands for the mean.
 HED_MEAN = (122.679 / 255, 116.669 / 255, 104.007 / 255)
-HED_STD = (1.0, 1.0, 1.0)
 # Of each convolution after its ReLU, over all filters and positions of the seven embedded
 # photographs to train on, the middle square of each at 128 pixels;
 # tests/core/test_features.py measures them.
@@ -65,7 +64,7 @@ class VGGFeatures(nn.Module):
         super().__init__()
         if width != 1 and weights != "random":
             raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
-        self.normalise = Normalise(HED_MEAN, HED_STD) if weights == "hed" else Normalise()
+        self.normalise = Normalise(HED_MEAN, (1.0, 1.0, 1.0)) if weights == "hed" else Normalise()
         widths = [e if e == "M" else max(1, round(e * width)) for e in _TO_POOL3]
         layers = make_layers(widths)  # named as torchvision's
         # Each ends in its pooling; of a side under 8 pixels nothing is left to compare.

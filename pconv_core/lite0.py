@@ -44,10 +44,7 @@ def features(images: Tensor) -> list[Tensor]:
 
     net, found = network(), []
     blocks = [module for module in net.modules() if isinstance(module, MBConvBlock)]
-    hooks = [
-        blocks[number].register_forward_hook(lambda block, given, x: found.append(x))
-        for number in STAGES
-    ]
+    hooks = [blocks[k].register_forward_hook(lambda *io: found.append(io[-1])) for k in STAGES]
     try:
         net.extract_features(prepared(images))
     finally:

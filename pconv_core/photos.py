@@ -63,27 +63,17 @@ class _NotKept(ValueError):
 class Picture:
     """A picture as it was read.
 
-    Attributes
-    ----------
-    pixels : ndarray of shape (H, W), (H, W, 2), (H, W, 3) or (H, W, 4)
-        Upright; uint8 or uint16; grey, grey and alpha, RGB, RGBA or CMYK.
-    exif, profile : bytes or None
-        Of the file, what describes the picture.
-    orientation : int
-        EXIF orientation of the file, 1 = upright.
-    inks : bool
-        Whether four channels are CMYK, of 8 bits.
-    several : bool
-        Whether the file holds more pictures, of which this is the first.
+    `pixels` are upright, of shape (H, W), (H, W, 2), (H, W, 3) or (H, W, 4): grey, grey and alpha,
+    RGB, RGBA or CMYK; uint8 or uint16.
     """
 
     path: Path
     pixels: np.ndarray
-    exif: bytes | None = None
+    exif: bytes | None = None  # of the file, what describes the picture
     profile: bytes | None = None
-    orientation: int = 1
-    inks: bool = False
-    several: bool = False
+    orientation: int = 1  # EXIF's, of the file; 1 = upright
+    inks: bool = False  # whether four channels are CMYK, of 8 bits
+    several: bool = False  # whether the file holds more pictures, of which this is the first
 
     @property
     def size(self) -> tuple[int, int]:
@@ -226,7 +216,7 @@ def _in_a_mode_we_keep(picture: Image.Image) -> Image.Image:
     mode = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}.get(picture.mode, picture.mode)
     if mode in ("L", "RGB") and picture.has_transparency_data:
         mode += "A"
-    if mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"):
+    if mode not in ("L", "LA", "RGB", "RGBA", "RGBa", "CMYK", "I;16", "I;16B"):
         raise _NotKept(f"its pixels are of the kind {mode}, which is not kept")
     return picture if picture.mode == mode else picture.convert(mode)
 
@@ -311,9 +301,7 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
     with open(path, "rb") as file, Image.open(file, formats=["TIFF"]) as picture:
         picture.load()  # and turns it upright
         if bits < 16 or picture.mode.startswith("I;16"):
-            if picture.mode not in ("RGBa", "I;16B"):
-                picture = _in_a_mode_we_keep(picture)
-            pixels = np.array(picture)
+            pixels = np.array(_in_a_mode_we_keep(picture))
             return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         deep = _by_opencv(path)
         if deep.shape[2] != channels or not np.array_equal(deep >> 8, np.array(picture)):

@@ -92,9 +92,7 @@ class Keeper:
     record: Path | None = None  # CSV file of the loss record, renewed with every row
     may_change: tuple[str, ...] = ()  # settings that a resumed run may have otherwise
 
-    def load(
-        self, model: nn.Module, optimiser, begin: Progress, average: AveragedModel | None = None
-    ) -> Progress:
+    def load(self, model: nn.Module, optimiser, begin: Progress, average=None) -> Progress:
         """Go on where the checkpoint was written, or as `begin` says."""
         if not self.path.is_file():
             return begin
@@ -122,9 +120,7 @@ class Keeper:
         same = ("average" in state) == averages
         return "" if same else f"it has {'no' if averages else 'an'} average of weights"
 
-    def save(
-        self, model: nn.Module, optimiser, progress: Progress, average: AveragedModel | None = None
-    ) -> None:
+    def save(self, model: nn.Module, optimiser, progress: Progress, average=None) -> None:
         """Write the checkpoint, by the first process only."""
         if distributed.rank() == 0:
             state = {"settings": self.settings, "model": model.state_dict(), **vars(progress)}
@@ -137,8 +133,7 @@ class Keeper:
         """Write the rows so far as CSV, six decimals."""
         if self.record is not None and distributed.rank() == 0:
             with whole(self.record) as unfinished:
-                rows = pd.DataFrame(progress.rows)
-                rows.to_csv(unfinished, index=False, float_format="%.6f")
+                pd.DataFrame(progress.rows).to_csv(unfinished, index=False, float_format="%.6f")
 
 
 def train(
@@ -202,11 +197,10 @@ def train(
     progress = Progress(stage.first_sample, stage.first_sample // of_step)
     if keeper is not None:
         progress = keeper.load(model, optimiser, progress, average)
-    count, rest = divmod(last - progress.samples, of_step)
-    if rest or count < 0:
-        left = last - progress.samples
+    left = last - progress.samples
+    if left < 0 or left % of_step:
         raise ValueError(f"{left} samples are left, of which a step takes {of_step}")
-    steps = range(progress.step, progress.step + count)
+    steps = range(progress.step, progress.step + left // of_step)
     loader = batches(samples, batch_size, progress.samples, last, workers, part)
     stop = 0
     # Plain text, seldom refreshed and wiped at the end: a notebook stores little of it.

@@ -65,11 +65,6 @@ def test_table_2():
     assert has_norm == [False] + [True] * 14 + [False]
 
 
-def test_conv_twin_has_the_same_weights():
-    a, b = net("pconv").state_dict(), net("conv").state_dict()
-    assert [(k, v.shape) for k, v in a.items()] == [(k, v.shape) for k, v in b.items()]
-
-
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "refined"])
 def test_frozen_encoder_norm_stays(name):
     model = net(name)
