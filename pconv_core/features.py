@@ -62,6 +62,8 @@ class VGGFeatures(nn.Module):
 
     def __init__(self, weights: str | Path = "imagenet", width: float = 1.0, seed: int = 0):
         super().__init__()
+        # First of all: a file that is missing is the fault to name.
+        own = None if weights in ("hed", "imagenet", "random") else _read_state(Path(weights))
         if width != 1 and weights != "random":
             raise ValueError(f"width is {width:g}; trained VGG weights need width 1")
         self.normalise = Normalise(HED_MEAN, (1.0, 1.0, 1.0)) if weights == "hed" else Normalise()
@@ -73,10 +75,8 @@ class VGGFeatures(nn.Module):
             self._draw(seed)
         elif weights == "hed":
             self._take_over_hed()
-        elif weights == "imagenet":
-            self._load(_imagenet_state())
         else:
-            self._load(_read_state(Path(weights)))
+            self._load(_imagenet_state() if own is None else own)
         self.requires_grad_(False)
         self.eval()
 
@@ -197,6 +197,6 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)
     except ValueError as error:
         raise ValueError(
-            f"{path} is not a state dict that torch can read: {error}; perceptual features should "
-            "be 'hed', 'imagenet', 'random' or the path of one"
+            f"no VGG-16 state dict at {path} ({error}); perceptual features should be 'hed', "
+            "'imagenet', 'random' or the path of one"
         ) from None
