@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pconv_core.models import InpaintingNet, build_model
@@ -47,12 +47,9 @@ def write(path: Path, state: dict) -> None:
             torch.save({"format": FORMAT, **state}, file)
             file.flush()
             os.fsync(file.fileno())
-        _flush_folder(path.parent)
     except (OSError, RuntimeError) as error:
         # torch reports a full disk as a RuntimeError of its own.
-        raise OSError(
-            f"cannot write the checkpoint {path} ({error}); the one before it is untouched"
-        ) from error
+        raise OSError(f"cannot write the checkpoint {path} ({error}); the last stays") from error
 
 
 def read(path: Path) -> dict:
@@ -68,11 +65,6 @@ def read(path: Path) -> dict:
             f"{path} is not a checkpoint of this project, or damaged ({error})"
         ) from None
     return state
-
-
-def save_weights(path: Path, model: nn.Module, settings: dict) -> None:
-    """Write the weights and what they were trained with."""
-    write(path, {"settings": settings, "model": model.state_dict()})
 
 
 def weights(state: dict) -> dict:
@@ -117,8 +109,6 @@ def export(path: Path, model: dict[str, Tensor], settings: dict) -> None:
         "model" and "base_channels", as `build_model` takes them; "trained_size", or else "size",
         the side in pixels of the pictures that it was trained on.
     """
-    if path.suffix != EXPORTED:
-        raise ValueError(f"{path} should end in {EXPORTED}")
     halves = {}
     for name, weight in model.items():
         halves[name] = weight.half().contiguous() if weight.is_floating_point() else weight
@@ -128,7 +118,8 @@ def export(path: Path, model: dict[str, Tensor], settings: dict) -> None:
     what["size"] = settings.get("trained_size") or settings["size"]
     with whole(path) as unfinished:
         # One entry only: safetensors writes several in any order.
-        save_file(halves, unfinished, {FORMAT: json.dumps(what)})
+        # Not by save_file, whose files no other user may read.
+        unfinished.write_bytes(save(halves, {FORMAT: json.dumps(what)}))
 
 
 def read_exported(path: Path) -> dict:
@@ -147,15 +138,3 @@ def read_exported(path: Path) -> dict:
     if what is None:
         return floats
     return {"format": FORMAT, "settings": json.loads(what), "model": floats}
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the renaming itself survive a power failure, where the system allows it."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

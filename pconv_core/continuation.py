@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["continuation", "known_mean"]
-
 # On each level.
 _MEANS, _STEPS = 2, 6
 _STEP, _MOMENTUM = 1.2, 0.4

@@ -4,10 +4,12 @@ A sample is a pure function of (seed, number): the order of loading, the number 
 processes or an interruption cannot change what a network sees.
 """
 
+import os
 import signal
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +24,6 @@ from torch.utils.data import DataLoader, Dataset
 from pconv_core.masks import BINS, KINDS, LAMA, MOST_HOLE, lama_mask, random_mask
 from pconv_core.photos import ENDINGS, photographs, read_hole, read_photo, resized_hole
 from pconv_core.seeding import generator
-
-__all__ = ["MaskFolder", "Photos", "Samples", "batches", "evaluation_set", "open_photos"]
 
 # Colour photographs that installed packages carry.
 _EMBEDDED = {
@@ -47,7 +47,6 @@ OFFICIAL = {
     ),
     "coco2014": (("train2014",), ("val2014",)),
 }
-_NOTICES = (signal.SIGTERM, signal.SIGINT)
 MOST_UNREADABLE = 0.01  # of the photographs; more of them mean that something else is wrong
 LAMA_CELLS = 3  # of the evaluation set, for a kind of mask that knows no bins
 
@@ -118,7 +117,9 @@ class Photos(Sequence):
 def embedded(split: str) -> Photos:
     """Photographs that installed packages carry: seven to "train", two others to "test"."""
     entries = _EMBEDDED[split]
-    paths = [_package_file(entry) for entry in entries]
+    # The packages, slow perhaps, are not imported.
+    folders = [Path(find_spec(entry.partition("/")[0]).origin).parents[1] for entry in entries]
+    paths = [folder / entry for folder, entry in zip(folders, entries, strict=True)]
     return Photos(paths, f"embedded {split} photographs", keep=True, names=entries)
 
 
@@ -162,51 +163,28 @@ class MaskFolder:
         return (~resized_hole(np.ascontiguousarray(hole), (size, size))).astype(np.float32)
 
 
+@dataclass(eq=False)
 class Samples(Dataset):
     """Endless training samples: number -> (image, mask).
 
     Each pass over the photographs takes them in a new order.  A square is cut out, perhaps
     mirrored, and resized.
 
-    Parameters
-    ----------
-    photos : Photos
-    size : int
-        Side of the sample in pixels.
-    seed : int
-    ratio : (lo, hi)
-        Interval of the hole ratio.
-    border : bool or None
-        Whether holes may touch the border; None takes turns.
-    span : (smallest, largest)
-        Side of the square in short sides of the photograph, at most 1.
-    masks : MaskFolder, optional
-        Masks to take instead of drawing them; `ratio`, `border` and `kind` then mean nothing.
-    kind : str
-        Of `masks.KINDS` or `masks.LAMA`; to the latter `ratio` and `border` mean nothing.
-    unreadable : Path, optional
-        File that lists the photographs that cannot be read.  The next one takes the place of such
-        a one; more than 1 % of them are an error.  Without the file, the first one is.
+    Of a photograph that cannot be read the next one takes the place, if there is a file to list
+    it in; more than 1 % of them are an error, without the file the first one is.
     """
 
     definition = 1  # raised when photographs are cut, or masks drawn, otherwise
 
-    def __init__(
-        self,
-        photos: Photos,
-        size: int,
-        seed: int,
-        ratio: tuple[float, float] = (0.01, 0.6),
-        border: bool | None = None,
-        span: tuple[float, float] = (0.125, 0.5),
-        masks: MaskFolder | None = None,
-        kind: str = KINDS[0],
-        unreadable: Path | None = None,
-    ):
-        self.kind = kind
-        self.masks, self.unreadable = masks, unreadable
-        self.photos, self.size, self.seed = photos, size, seed
-        self.ratio, self.border, self.span = ratio, border, span
+    photos: Photos
+    size: int  # side of the sample in pixels
+    seed: int
+    ratio: tuple[float, float] = (0.01, 0.6)  # interval of the hole ratio, (lo, hi]
+    border: bool | None = None  # whether holes may touch the border; None takes turns
+    span: tuple[float, float] = (0.125, 0.5)  # of the square's side, in short sides, at most 1
+    masks: MaskFolder | None = None  # to take them from; ratio, border and kind mean nothing then
+    kind: str = KINDS[0]  # or of `masks.LAMA`, to which ratio and border mean nothing
+    unreadable: Path | None = None  # file of what cannot be read
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         """Return sample `number`: image (3, size, size) in [0, 1], mask (1, size, size)."""
@@ -235,23 +213,20 @@ class Samples(Dataset):
             except ValueError as error:
                 if self.unreadable is None:
                     raise
-                self._list_unreadable(index, error)
+                self._list_unreadable(f"{self.photos.path(index)}\t{error}\n")
                 index = (index + 1) % len(self.photos)
 
-    def _list_unreadable(self, index: int, error: ValueError) -> None:
-        line = f"{self.photos.path(index)}\t{error}\n"
+    def _list_unreadable(self, line: str) -> None:
         self.unreadable.parent.mkdir(parents=True, exist_ok=True)
-        how = {"encoding": "utf-8", "errors": "surrogateescape"}  # names as they are
-        with open(self.unreadable, "a+", **how) as file:
+        with open(self.unreadable, "ab+") as file:
             file.seek(0)
-            listed = set(file)
+            listed, line = set(file), os.fsencode(line)
             if line not in listed:
                 file.write(line)
-        listed.add(line)
-        if len(listed) > MOST_UNREADABLE * len(self.photos):
+        if len(listed | {line}) > MOST_UNREADABLE * len(self.photos):
             raise ValueError(
-                f"{len(listed)} of the {len(self.photos)} photographs of {self.photos.name} cannot "
-                f"be read, more than {MOST_UNREADABLE:.0%}; they are listed in {self.unreadable}"
+                f"more than {MOST_UNREADABLE:.0%} of the photographs of {self.photos.name} cannot "
+                f"be read; they are listed in {self.unreadable}"
             ) from None
 
 
@@ -303,7 +278,7 @@ def batches(
         yield from loaded
     except BaseException as error:
         # The processes end with the last reference to `loaded`.  A traceback would hold one until
-        # the interpreter ends, which would then wait for ever: they ignore its SIGTERM.
+        # the interpreter ends, which would then wait for ever: they never get its SIGTERM.
         traceback.clear_frames(error.__traceback__)
         if not isinstance(error, ValueError):
             raise
@@ -347,11 +322,14 @@ def evaluation_cells(
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Hold back SIGTERM and SIGINT; processes begun meanwhile never get them."""
+    """Hold back SIGTERM and SIGINT; processes begun meanwhile never get them.
+
+    They come to the whole group of processes; the training needs its loaders to end the step.
+    """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOTICES)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
         yield
     finally:
@@ -363,16 +341,8 @@ def _begin_loader(_: int) -> None:
     # torch sees to its own threads.  OpenCV is told 0, no threads at all: at 1 a forked process
     # would wait for ever for the threads that its parent had.
     cv2.setNumThreads(0)
-    # They come to the whole group of processes; the training needs its loaders to end the step.
-    for notice in _NOTICES:
-        signal.signal(notice, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return generator(seed, epoch, "order").permutation(count)
-
-
-def _package_file(entry: str) -> Path:
-    """Where a file of an installed package is; the package, slow perhaps, is not imported."""
-    return Path(find_spec(entry.partition("/")[0]).origin).parents[1] / entry

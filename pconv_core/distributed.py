@@ -48,7 +48,10 @@ def wrap(model: nn.Module) -> nn.Module:
     """Share a network among the processes; alone, it is returned as it is."""
     if processes() == 1:
         return model
-    _synchronise_norms(model)
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            # In place: parameters and hooks stay where they are.
+            module.__class__ = _SyncBatchNorm
     devices = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else None
     return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
@@ -89,10 +92,3 @@ class _SyncBatchNorm(nn.BatchNorm2d):
         scale = self.weight / (variance + self.eps).sqrt()
         y = centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return y.to(x.dtype)
-
-
-def _synchronise_norms(model: nn.Module) -> None:
-    """Exchange the class of every batch norm in place: parameters and hooks stay where they are."""
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = _SyncBatchNorm

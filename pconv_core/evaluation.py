@@ -14,22 +14,14 @@ from pconv_core import lite0
 from pconv_core.masks.shape import depth
 from pconv_core.models import InpaintingNet, check_pair, composite
 
-__all__ = [
-    "evaluate",
-    "feature_distance",
-    "lite0_distance",
-    "metrics",
-    "network_fill",
-    "picture_row",
-]
-
 # Fills the holes of a batch: (images, masks) -> I_out, all (N, 3, H, W) in [0, 1].
 Fill = Callable[[Tensor, Tensor], Tensor]
 
+# As Wang et al. (2004) have it.
+_SSIM = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 # A picture that is right to the last bit has no finite PSNR; this keeps means finite.
 MAX_PSNR = 100.0
 EDGE = 4.0  # pixels from a known one that are a hole's edge
-UP_TO_HALF = "0.01-0.5"  # in tables: the first five bins together
 # Pixels that go through EfficientNet-Lite0 at once: more do not stay in a processor's cache.
 LITE0_PIXELS = 2**16
 
@@ -47,9 +39,7 @@ def network_fill(model: InpaintingNet) -> Fill:
     return fill
 
 
-def metrics(
-    result: np.ndarray, truth: np.ndarray, hole: np.ndarray | None = None
-) -> dict[str, float]:
+def metrics(result: np.ndarray, truth: np.ndarray, hole: np.ndarray | None = None) -> dict:
     """Compare two pictures.
 
     Parameters
@@ -57,7 +47,7 @@ def metrics(
     result, truth : ndarray of shape (H, W, 3)
         RGB in [0, 1].
     hole : ndarray of shape (H, W) and type bool, optional
-        ValueError if it has no pixel.
+        With at least one pixel.
 
     Returns
     -------
@@ -67,21 +57,10 @@ def metrics(
         "l1_hole", over its pixels alone, and "ssim_hole", the mean of the SSIM map over them (the
         windows about them see known pixels, too).
     """
-    ssim, ssim_map = structural_similarity(
-        truth,
-        result,
-        data_range=1.0,
-        channel_axis=2,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
-    )
+    ssim, ssim_map = structural_similarity(truth, result, channel_axis=2, full=True, **_SSIM)
     found = {"psnr": psnr(result, truth), "ssim": ssim, "l1": _l1(result, truth)}
     if hole is None:
         return found
-    if not hole.any():
-        raise ValueError("the hole has no pixel; it should have at least one")
     return {
         **found,
         "psnr_hole": psnr(result[hole], truth[hole]),
@@ -187,17 +166,14 @@ def picture_row(
     of_comp, of_out = metrics(comp, truth, hole), metrics(out, truth)
     whole = {name: of_comp.pop(name) for name in of_out}
     of_out = {f"{name}_out": value for name, value in of_out.items()}
-    return {**whole, "lite0": distance, **of_comp, **_by_depth(comp, truth, hole), **of_out}
-
-
-def _by_depth(result: np.ndarray, truth: np.ndarray, hole: np.ndarray) -> dict[str, float]:
     # Of a picture that is hole all over, every pixel is far from a known one.
     edge = hole & (depth(hole) <= EDGE) if not hole.all() else np.zeros_like(hole)
     parts = {"psnr_edge": edge, "psnr_inside": hole & ~edge}
-    return {
-        name: psnr(result[part], truth[part]) if part.any() else math.nan
+    by_depth = {
+        name: psnr(comp[part], truth[part]) if part.any() else math.nan
         for name, part in parts.items()
     }
+    return {**whole, "lite0": distance, **of_comp, **by_depth, **of_out}
 
 
 def picture_of(image: Tensor) -> np.ndarray:

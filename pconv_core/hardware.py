@@ -38,20 +38,17 @@ def precision(wanted: str, device: torch.device) -> str:
 def describe(device: torch.device, precision_wanted: str = "float32") -> str:
     """Say what was measured on: processor or GPU, threads, precision if not float32, torch."""
     if device.type == "cuda":
-        hardware = torch.cuda.get_device_name(device)
+        found = [torch.cuda.get_device_name(device)]
     else:
         threads = torch.get_num_threads()
-        hardware = f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
-    if precision_wanted != "float32":
-        hardware += f", {precision(precision_wanted, device)}"
-    return f"{hardware}, torch {torch.__version__.partition('+')[0]}"
+        found = [_processor(), f"{threads} thread{'s'[: threads != 1]}"]
+    found += [precision(precision_wanted, device)] if precision_wanted != "float32" else []
+    return ", ".join([*found, f"torch {torch.__version__.partition('+')[0]}"])
 
 
 def _processor() -> str:
     """Name of the processor, without the decorations of its maker."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":")[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine() or f"{os.name} processor"
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text() if info.is_file() else "")
+    model = found[1] if found else platform.processor() or platform.machine()
     return " ".join(re.sub(r"\((R|TM)\)|CPU|Processor|@.*", " ", model).split())

@@ -8,14 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = [
-    "MergedMaskConv2d",
-    "PartialConv2d",
-    "PartwiseConv2d",
-    "PlainConv2d",
-    "UnscaledPartialConv2d",
-]
-
 Parts = Tensor | Sequence[Tensor]
 
 
@@ -121,23 +113,21 @@ class PartialConv2d(nn.Conv2d):
         self, channels: list[int], masks: Sequence[Tensor], groups: int = 1
     ) -> tuple[int, Tensor]:
         """Return sum(1), a number, and sum(M) of shape (N, groups, H', W')."""
-        weights = [
-            c / m.shape[1] for c, m in zip(channels, masks, strict=True) for _ in range(m.shape[1])
-        ]
+        counts = [m.shape[1] for m in masks]
+        weights = [c / n for c, n in zip(channels, counts, strict=True) for _ in range(n)]
         mask = masks[0] if len(masks) == 1 else torch.cat(list(masks), dim=1)
         # Counts reach kernel area x channels, beyond the integers that half precision holds.
         mask = mask.to(torch.promote_types(mask.dtype, torch.float32))
         kernel = mask.new_tensor(weights).view(groups, -1, 1, 1).expand(-1, -1, *self.kernel_size)
-        mask, padding = self._padded(mask)
-        with _full_precision(mask):
+        padding = self.padding
+        if self.padding_mode != "zeros":  # as the features are
+            mask = F.pad(mask, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = 0
+        device = mask.device.type  # "meta" knows no autocast
+        apart = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
+        with apart:
             known = F.conv2d(mask, kernel, None, self.stride, padding, self.dilation, groups)
         return sum(channels) // groups * self.kernel_size[0] * self.kernel_size[1], known
-
-    def _padded(self, mask: Tensor) -> tuple[Tensor, str | tuple[int, ...]]:
-        """Pad a mask as the features are; return it with the padding that remains to be done."""
-        if self.padding_mode == "zeros":
-            return mask, self.padding
-        return F.pad(mask, self._reversed_padding_repeated_twice, mode=self.padding_mode), (0, 0)
 
     @staticmethod
     def empty_hole(x: Tensor, mask: Tensor) -> Tensor:
@@ -274,12 +264,6 @@ def seen(x: Tensor, condition: Callable[[Tensor], Tensor]) -> bool:
         return False
 
 
-def _full_precision(x: Tensor):
-    """Switch autocast off, where the device of `x` knows it."""
-    device = x.device.type
-    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
-
-
 def _as_parts(x: Parts) -> list[Tensor]:
     return [x] if isinstance(x, Tensor) else list(x)
 
@@ -289,9 +273,8 @@ def _check_parts(features: list[Tensor], masks: list[Tensor], in_channels: int) 
         raise ValueError(f"{len(features)} parts of features come with {len(masks)} masks")
     for f in features:
         if f.dim() not in (3, 4) or f.dim() != features[0].dim():
-            raise ValueError(
-                f"features have shape {tuple(f.shape)}; all should be (N, C, H, W), or (C, H, W)"
-            )
+            found = f"features have shape {tuple(f.shape)}"
+            raise ValueError(f"{found}; all should be (N, C, H, W), or (C, H, W)")
     channels = sum(f.shape[-3] for f in features)
     if channels != in_channels:
         raise ValueError(f"features have {channels} channels, the layer takes {in_channels}")

@@ -19,13 +19,8 @@ def network() -> nn.Module:
     ValueError, with the command that installs it, if a package that it comes from is missing.
     """
     path = find(LITE0)
-    try:
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise ValueError(
-            "the package efficientnet-lite-pytorch (the definition of EfficientNet-Lite0) is not "
-            "installed; install it by: pip install --no-deps efficientnet-lite-pytorch==0.1.0"
-        ) from None
+    from efficientnet_lite_pytorch import EfficientNet  # installed with the weights
+
     # With a size it would pad every picture as one of that size.
     with torch.random.fork_rng(devices=[]):
         net = EfficientNet.from_name("efficientnet-lite0", image_size=None)
@@ -49,10 +44,7 @@ def features(images: Tensor) -> list[Tensor]:
 
     net, found = network(), []
     blocks = [module for module in net.modules() if isinstance(module, MBConvBlock)]
-    hooks = [
-        blocks[number].register_forward_hook(lambda block, given, x: found.append(x))
-        for number in STAGES
-    ]
+    hooks = [blocks[k].register_forward_hook(lambda *io: found.append(io[-1])) for k in STAGES]
     try:
         net.extract_features(prepared(images))
     finally:

@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from pconv_core.models import Normalise, check_pair, composite
 from pconv_core.seeding import generator
 
-__all__ = ["WEIGHTS", "InpaintingLoss", "gram"]
-
 # Eq. 7; the style weight is that of the second stage and of the paper.
 WEIGHTS = {
     "valid": 1.0,
@@ -63,9 +61,7 @@ class InpaintingLoss(nn.Module):
         if unknown := weights.keys() - WEIGHTS.keys():
             raise ValueError(f"no terms {sorted(unknown)}; there are {', '.join(WEIGHTS)}")
         if not 0 < features_share <= 1:
-            raise ValueError(
-                f"features_share is {features_share:g}; it should be above 0 and at most 1"
-            )
+            raise ValueError(f"features_share is {features_share:g}; it should be in (0, 1]")
         self.features, self.style_scale = features, style_scale
         self.normalise = Normalise()
         self.features_share, self.seed = features_share, seed

@@ -14,21 +14,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from pconv_core.continuation import continuation, known_mean
 from pconv_core.layers import MergedMaskConv2d, PartialConv2d, PartwiseConv2d, PlainConv2d, seen
 
-__all__ = [
-    "ConvUNet",
-    "GatedUNet",
-    "MaskedUNet",
-    "MergedMaskUNet",
-    "PConvUNet",
-    "PartialMaskedUNet",
-    "PartwiseUNet",
-    "RefinedUNet",
-    "UNet",
-    "build_model",
-    "composite",
-    "levels_for",
-]
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LEAK = 0.2  # slope of the leaky ReLU below 0 in the paper's decoder
@@ -52,9 +37,11 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Standardise an image (N, 3, H, W)."""
         return (image - self.mean) / self.std
 
     def inverse(self, image: Tensor) -> Tensor:
+        """Bring an image back to [0, 1]."""
         return image * self.std + self.mean
 
 
@@ -128,6 +115,7 @@ class Block(nn.Module):
         self.activation = activation
 
     def forward(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Features (N, C, H, W) and their mask, of parts and their masks; see `convolve`."""
         x, mask = self.conv.convolve(parts, masks)
         if not isinstance(self.norm, nn.Identity):
             x = self.conv.empty_hole(self.norm(x), mask)
@@ -147,6 +135,7 @@ class GatedBlock(Block):
         )
 
     def forward(self, parts: list[Tensor], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """As `Block.forward`, the features times sigmoid(gate)."""
         x, mask = super().forward(parts, masks)
         gate, _ = self.gate.convolve(parts, masks)
         return x * torch.sigmoid(gate), mask
@@ -281,6 +270,7 @@ class Residual(nn.Module):
         nn.init.normal_(self.second.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add to features (N, channels, H, W)."""
         return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, LEAK)), LEAK))
 
 
@@ -443,27 +433,15 @@ def check_pair(image: Tensor, mask: Tensor, smallest: int = 1) -> None:
     if image.dim() != 4 or image.shape[1] != 3:
         raise ValueError(f"image has shape {tuple(image.shape)}; it should be (N, 3, H, W)")
     n, _, height, width = image.shape
-    if mask.dim() == 4 and mask.shape[-2:] != image.shape[-2:]:
-        raise ValueError(
-            f"mask is {mask.shape[-2]}x{mask.shape[-1]}, image is {height}x{width}; "
-            "they should be of one size"
-        )
     if mask.shape != (n, 1, height, width):
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
         )
     if height < smallest or width < smallest:
         raise ValueError(f"image is {height}x{width}; both sides should be at least {smallest}")
-    if seen(mask, lambda values: _odd(values).any()):
-        odd = mask[_odd(mask)]
-        raise ValueError(
-            f"mask holds the value {odd[0].item():g} ({odd.numel()} such pixels); "
-            "it should be 1 where known and 0 in the hole"
-        )
-
-
-def _odd(mask: Tensor) -> Tensor:
-    return (mask != 0) & (mask != 1)
+    if seen(mask, lambda values: ((values != 0) & (values != 1)).any()):
+        odd = mask[(mask != 0) & (mask != 1)][0].item()
+        raise ValueError(f"mask holds {odd:g}; it should be 1 where known and 0 in the hole")
 
 
 def composite(out: Tensor, image: Tensor, mask: Tensor) -> Tensor:

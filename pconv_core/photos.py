@@ -7,9 +7,10 @@ beside it, so that a repaired picture can be written with every known pixel as i
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,8 +30,9 @@ else:
     ENDINGS += " (or .heic, with the package pillow-heif)"
 # What those endings stand for; Pillow would open much else, as a FITS or a PSD named .png.
 _FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
-_MAX_MILLIONS = 100  # of pixels
+# The box that begins a HEIC: its length, "ftyp", brands such as heic and hevc.
+_HEIC = re.compile(rb"....ftyp.*he[iv]", re.DOTALL)
+_MOST_PIXELS = 100_000_000
 ORIENTATION = 0x0112  # EXIF tag
 # What may go on to a repaired picture: description, make, model, orientation, resolution, software,
 # date, artist, copyright; and the two directories of camera and place.  Other tags tell how the
@@ -61,27 +63,17 @@ class _NotKept(ValueError):
 class Picture:
     """A picture as it was read.
 
-    Attributes
-    ----------
-    pixels : ndarray of shape (H, W), (H, W, 2), (H, W, 3) or (H, W, 4)
-        Upright; uint8 or uint16; grey, grey and alpha, RGB, RGBA or CMYK.
-    exif, profile : bytes or None
-        Of the file, what describes the picture.
-    orientation : int
-        EXIF orientation of the file, 1 = upright.
-    inks : bool
-        Whether four channels are CMYK, of 8 bits.
-    several : bool
-        Whether the file holds more pictures, of which this is the first.
+    `pixels` are upright, of shape (H, W), (H, W, 2), (H, W, 3) or (H, W, 4): grey, grey and alpha,
+    RGB, RGBA or CMYK; uint8 or uint16.
     """
 
     path: Path
     pixels: np.ndarray
-    exif: bytes | None = None
+    exif: bytes | None = None  # of the file, what describes the picture
     profile: bytes | None = None
-    orientation: int = 1
-    inks: bool = False
-    several: bool = False
+    orientation: int = 1  # EXIF's, of the file; 1 = upright
+    inks: bool = False  # whether four channels are CMYK, of 8 bits
+    several: bool = False  # whether the file holds more pictures, of which this is the first
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,11 +111,8 @@ def read(path: Path) -> Picture:
     Palettes become RGB or RGBA; grey, grey with alpha, RGB and RGBA of 8 and 16 bits and CMYK of 8
     stay as they are.
 
-    Raises
-    ------
-    ValueError
-        If there is none, it cannot be decoded, its numbers cannot be kept as they are, or it has
-        more than 100 million pixels.
+    ValueError if there is none, it cannot be decoded, its numbers cannot be kept as they are, or it
+    has more than 100 million pixels.
     """
     with _named(path), open(path, "rb") as file:
         begins = file.read(4)
@@ -140,11 +129,7 @@ def read_photo(path: Path, least: float | None = None) -> np.ndarray:
 
     If the short side needs to keep `least` pixels only, a larger JPEG is decoded at 1/2, 1/4 or
     1/8 of its size, which leaves out most of the work of decoding and of resizing it later.
-
-    Raises
-    ------
-    ValueError
-        As `read`.
+    ValueError as `read`.
     """
     with _named(path), open(path, "rb") as file:
         if file.read(3) == b"\xff\xd8\xff":
@@ -169,11 +154,8 @@ def read_hole(
     the hole; if all that is opaque is of the other colour, the transparent part is; if both are
     there, what is transparent is known.
 
-    Raises
-    ------
-    ValueError
-        If it cannot be read, has colours, looks like a photograph, marks no hole (unless it
-        `may_be_empty`), or is not of `size`, (height, width); None if any will do.
+    ValueError if it cannot be read, has colours, looks like a photograph, marks no hole (unless it
+    `may_be_empty`), or is not of `size`, (height, width); None if any will do.
     """
     mask = read(path)
     if size is not None and mask.size != size:
@@ -183,7 +165,7 @@ def read_hole(
         )
     other = "black" if hole == "white" else "white"
     try:
-        white = _whites_of_layer(mask, hole)
+        white = _whites(mask, hole)
     except ValueError as error:
         raise ValueError(
             f"mask {path} {error}; it should be {hole} in the hole and {other} elsewhere"
@@ -216,40 +198,27 @@ def resized_hole(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def _decode(path: Path, picture: Image.Image) -> Picture:
     """What Pillow opened, but no TIFF."""
-    depth = _depth_of_png(path) if picture.format == "PNG" else 8
-    deep = depth == 16
+    raw = picture.tile[0].args if picture.format == "PNG" else ""  # as "RGB;16B"
     exif, orientation = _described(picture.getexif())
-    profile = picture.info.get("icc_profile")
     # A telephone's second picture is the first again, for other uses.
     several = picture.format != "MPO" and getattr(picture, "is_animated", False)
-    if "transparency" in picture.info and (deep or (depth in (2, 4) and picture.mode == "L")):
-        raise _NotKept(
-            f"{depth} bits with one colour as transparent are not kept; save it with alpha"
-        )
-    if deep and picture.mode in ("RGB", "RGBA"):  # which Pillow cuts to 8 bits
-        pixels = turned(_by_opencv(path), orientation, upright=True)
+    if "transparency" in picture.info and raw.endswith((";16B", "L;2", "L;4")):
+        raise _NotKept(f"{raw} with one colour as transparent is not kept; save it with alpha")
+    inks, profile = picture.mode == "CMYK", picture.info.get("icc_profile")
+    if raw.endswith(";16B") and picture.mode in ("RGB", "RGBA"):  # which Pillow cuts to 8 bits
+        pixels = turned(_by_opencv(path), picture.getexif().get(ORIENTATION), upright=True)
     else:
         pixels = np.array(_in_a_mode_we_keep(ImageOps.exif_transpose(picture)))
-    inks = picture.mode == "CMYK"
     return Picture(path, pixels, exif, profile, orientation, inks, several)
 
 
 def _in_a_mode_we_keep(picture: Image.Image) -> Image.Image:
-    mode = picture.mode
-    if "transparency" in picture.info and mode in ("1", "L", "RGB", "P"):
-        return picture.convert("LA" if mode in ("1", "L") else "RGBA")
-    if mode == "P":
-        return picture.convert("RGBA" if picture.palette.mode == "RGBA" else "RGB")
-    if mode in ("1", "PA", "YCbCr"):
-        return picture.convert({"1": "L", "PA": "RGBA", "YCbCr": "RGB"}[mode])
-    if mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "I;16"):
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB"}.get(picture.mode, picture.mode)
+    if mode in ("L", "RGB") and picture.has_transparency_data:
+        mode += "A"
+    if mode not in ("L", "LA", "RGB", "RGBA", "RGBa", "CMYK", "I;16", "I;16B"):
         raise _NotKept(f"its pixels are of the kind {mode}, which is not kept")
-    return picture
-
-
-def _depth_of_png(path: Path) -> int:
-    with open(path, "rb") as file:
-        return file.read(25)[24]  # of the header, which comes first
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _by_opencv(path: Path) -> np.ndarray:
@@ -268,61 +237,50 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
         page, several = tiff.pages[0], len(tiff.pages) > 1
         _check_size(page.imagewidth, page.imagelength)
         photometric, channels, bits = _kind_of_tiff(page)
-        profile = page.iccprofile
-        orientation = page.tags.valueof(ORIENTATION, 1)
-        orientation = orientation if orientation in range(1, 9) else 1
         pixels = None
         if bits in (8, 16) and photometric in (_BLACK_IS_0, _RGB, _INKS):
-            pixels = _by_tifffile(page, orientation)
-        planar = page.planarconfig != 1
+            pixels = _by_tifffile(page)
     if pixels is None:
-        if bits == 16 and planar:
-            raise _NotKept("16-bit planes that are compressed so are not read; save them as PNG")
         pixels = _tiff_by_others(path, bits, channels)
-    exif = None
-    try:
-        file.seek(0)
-        with Image.open(file, formats=["TIFF"]) as picture:
-            exif, _ = _described(picture.getexif())
-    except Exception:  # as within `_described`
-        exif, _ = _described({ORIENTATION: orientation})
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and 1 in page.extrasamples:
-        alpha = pixels[..., -1]
-        if ((alpha > 0) & (alpha < np.iinfo(alpha.dtype).max)).any():
-            raise _NotKept(
-                "its colours are multiplied by alpha, which cannot be undone exactly; save it with "
-                "alpha that is not"
-            )
-    return Picture(path, pixels, exif, profile, orientation, photometric == _INKS, several)
+    exif, orientation = None, 1
+    # Some that tifffile reads Pillow does not open.
+    with suppress(Exception), Image.open(path, formats=["TIFF"]) as opened:
+        exif, orientation = _described(opened.getexif())
+    inks = photometric == _INKS
+    picture = Picture(path, pixels, exif, page.iccprofile, orientation, inks, several)
+    opacity = picture.alpha if 1 in page.extrasamples else None
+    if opacity is not None and ((opacity > 0) & (opacity < picture.full)).any():
+        raise _NotKept("its colours are multiplied by alpha; save it with alpha that is not")
+    return picture
 
 
 def _kind_of_tiff(page: tifffile.TiffPage) -> tuple[int, int, int]:
     """Photometric interpretation, channels and bits of a TIFF; ValueError if not one we keep."""
-    bits = page.bitspersample
-    bits = {bits} if isinstance(bits, int) else set(bits)
-    kinds = page.tags.valueof(339, 1)
-    kinds = {kinds} if isinstance(kinds, int) else set(kinds)
-    if kinds != {1}:
-        words = {2: "with a sign", 3: "floating-point, whose white is unknown"}
-        raise _NotKept(f"its numbers are {words.get(int(max(kinds)), 'of no kind known')}")
-    if len(bits) > 1 or not bits <= {1, 2, 4, 8, 16}:
-        raise _NotKept(f"its numbers have {max(bits)} bits; 8 and 16 can be kept")
-    bits, photometric, channels = bits.pop(), int(page.photometric), page.samplesperpixel
-    if photometric not in _COLOURS or page.imagedepth > 1:
-        raise _NotKept(f"its colours are of the kind {photometric}, which is not kept")
-    extra, meanings = channels - _COLOURS[photometric], [int(e) for e in page.extrasamples]
-    if extra not in (0, 1) or (extra and (photometric not in (_BLACK_IS_0, _RGB))):
-        raise _NotKept(f"its {channels} channels are more than colour and alpha")
-    if extra and meanings not in ([], [1], [2]):
-        raise _NotKept("its last channel is of no meaning known; it should be marked as alpha")
-    if bits == 16 and photometric not in (_BLACK_IS_0, _RGB):
-        raise _NotKept(f"colours of the kind {photometric} of 16 bits are not kept")
-    if photometric == _YCBCR and page.compression != _JPEG_IN_TIFF:
-        raise _NotKept("its colours are YCbCr, which is kept in JPEG only")
-    return photometric, channels, bits
+    photometric, channels = int(page.photometric), page.samplesperpixel
+    bits, kinds = (
+        np.unique(value).tolist() for value in (page.bitspersample, page.tags.valueof(339, 1))
+    )
+    plain = photometric in (_BLACK_IS_0, _RGB)
+    meanings = [int(meaning) for meaning in page.extrasamples]
+    extra = channels - _COLOURS.get(photometric, channels)
+    is_kept = (
+        photometric in _COLOURS
+        and kinds == [1]  # whole numbers without a sign
+        and (bits in ([1], [2], [4], [8]) or (plain and bits == [16]))
+        and (extra == 0 or (extra == 1 and plain and meanings in ([], [1], [2])))
+        and (photometric != _YCBCR or page.compression == _JPEG_IN_TIFF)
+        and page.imagedepth == 1
+    )
+    if not is_kept:
+        raise _NotKept(
+            f"its numbers are of a kind that is not kept: {channels} channels of {bits} bits, "
+            f"sample format {kinds}, photometric interpretation {photometric}, further channels "
+            f"{meanings}; save it in grey, RGB or CMYK of whole numbers, alpha not multiplied"
+        )
+    return photometric, channels, bits[0]
 
 
-def _by_tifffile(page: tifffile.TiffPage, orientation: int) -> np.ndarray | None:
+def _by_tifffile(page: tifffile.TiffPage) -> np.ndarray | None:
     """Pixels of a TIFF, upright; None if tifffile cannot decompress them."""
     try:
         pixels = page.asarray()
@@ -334,7 +292,8 @@ def _by_tifffile(page: tifffile.TiffPage, orientation: int) -> np.ndarray | None
         pixels = np.moveaxis(pixels, 0, -1)
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     pixels = pixels.reshape(shape[:2] if shape[2] == 1 else shape)
-    return turned(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), orientation, True)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return turned(pixels, page.tags.valueof(ORIENTATION), upright=True)
 
 
 def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
@@ -342,9 +301,7 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
     with open(path, "rb") as file, Image.open(file, formats=["TIFF"]) as picture:
         picture.load()  # and turns it upright
         if bits < 16 or picture.mode.startswith("I;16"):
-            if picture.mode not in ("RGBa", "I;16B"):
-                picture = _in_a_mode_we_keep(picture)
-            pixels = np.array(picture)
+            pixels = np.array(_in_a_mode_we_keep(picture))
             return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         deep = _by_opencv(path)
         if deep.shape[2] != channels or not np.array_equal(deep >> 8, np.array(picture)):
@@ -352,31 +309,24 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
         return deep
 
 
-def _described(exif) -> tuple[bytes | None, int]:
-    """Of EXIF tags what describes the picture, as bytes, and the orientation."""
-    orientation = exif.get(ORIENTATION, 1)
-    orientation = orientation if orientation in range(1, 9) else 1
+def _described(exif: Image.Exif) -> tuple[bytes | None, int]:
+    """Of EXIF tags what describes the picture, as bytes, and the orientation that they give it."""
     kept = Image.Exif()
     try:
-        for tag in _DESCRIBING:
-            if tag in exif:
-                kept[tag] = exif[tag]
-        for tag in _DIRECTORIES:
-            if tag in exif and exif.get_ifd(tag):
-                kept[tag] = exif.get_ifd(tag)
-        return (kept.tobytes() if kept else None), orientation
+        for tag in (*_DESCRIBING, *_DIRECTORIES):
+            if value := exif.get_ifd(tag) if tag in _DIRECTORIES else exif.get(tag):
+                kept[tag] = value
+        found = kept.tobytes() if kept else None
     except Exception:  # what Pillow makes of malformed tags; the picture does not hang on them
-        kept = Image.Exif()
-        kept[ORIENTATION] = orientation
-        return (kept.tobytes() if orientation > 1 else None), orientation
+        return None, 1
+    orientation = kept.get(ORIENTATION)
+    return found, orientation if orientation in range(1, 9) else 1
 
 
 def _check_size(width: int, height: int) -> None:
-    millions = width * height / 1e6
-    if millions > _MAX_MILLIONS:
+    if width * height > _MOST_PIXELS:
         raise Image.DecompressionBombError(
-            f"{width}x{height} pixels are {millions:.0f} million; "
-            f"at most {_MAX_MILLIONS} million can be worked on"
+            f"of {width}x{height} pixels at most {_MOST_PIXELS // 10**6} million can be worked on"
         )
 
 
@@ -411,18 +361,13 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ValueError(f"no picture at {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; it should be a picture") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large: {error}") from None
     except _NotKept as error:
         raise ValueError(f"cannot read {path} exactly: {error}") from None
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"cannot read {path} as a picture (of no kind known); it should be one of {ENDINGS}"
-        ) from None
     except Exception as error:  # decoders leak what a malformed file makes of them
         why = str(error).partition("\n")[0] or type(error).__name__
+        why = "of no kind known" if isinstance(error, UnidentifiedImageError) else why
         raise ValueError(
             f"cannot read {path} as a picture ({why}); it should be one of {ENDINGS}"
         ) from None
@@ -430,12 +375,9 @@ def _named(path: Path) -> Iterator[None]:
 
 def _know_heic(file: BinaryIO) -> None:
     """Tell Pillow of HEIC if the file is one, whatever its ending."""
-    # The box that begins the file: its length, "ftyp", the major brand, a version, further brands.
-    head = file.read(64)
+    is_heic = _HEIC.match(file.read(64))
     file.seek(0)
-    box = head[: int.from_bytes(head[:4])]
-    brands = {box[k : k + 4] for k in (8, *range(16, len(box), 4))}
-    if head[4:8] != b"ftyp" or not brands & _HEIC_BRANDS:
+    if not is_heic:
         return
     try:
         from pillow_heif import register_heif_opener
@@ -448,12 +390,8 @@ def photographs(root: Path) -> list[str]:
     """List the photographs below a folder, millions if need be, in the order of their paths.
 
     Links are followed, but not to a folder that holds them.  A link to nothing is listed, so that
-    reading it says so; a Mac's `._` files are not.
-
-    Returns
-    -------
-    list of str
-        Paths relative to `root`, with forward slashes.
+    reading it says so; a Mac's `._` files are not.  Paths are relative to `root`, with forward
+    slashes.
     """
     paths, waiting = [], [("", ())]
     while waiting:
@@ -479,80 +417,63 @@ def is_picture(entry: os.DirEntry | Path) -> bool:
     return entry.is_file() or (entry.is_symlink() and not entry.is_dir())
 
 
-def whites(colours: np.ndarray) -> np.ndarray:
-    """Tell which pixels of a drawn mask, (H, W) or (H, W, 3), are white: those above the middle.
+def _whites(mask: Picture, hole: str) -> np.ndarray:
+    """Tell which pixels of a drawn mask are white, (H, W): those above the middle.
 
-    The middle undoes the edges that JPEG or smoothing leave.  White is the most that the type
-    holds, or 255 if 16 bits hold 8, or the lightest value of a mask that is black and that.
-    ValueError if there are colours, or greys as in a photograph; the message says what was found.
+    The middle undoes the edges that JPEG or smoothing leave.  Of a mask that is transparent in
+    part, what is not drawn is known.  ValueError, which says what was found, if there are colours,
+    greys as in a photograph, or on a transparent layer one grey alone, neither dark nor light.
     """
-    white = _white(colours)
-    if colours.ndim == 3:
-        _check_colourless(colours, white)
-        colours = colours.mean(2)
-    grey = colours / white
+    colours = mask.colours
+    if mask.alpha is not None and (mask.alpha < mask.full).any():
+        drawn = mask.alpha > mask.full // 2  # a soft edge ends in its middle
+        if not drawn.any():
+            return np.full(mask.size, hole == "black")
+        grey = _grey(colours[drawn][:, None])
+        if (grey < _DARK).all():
+            return ~drawn
+        if (grey > 1 - _DARK).all():
+            return drawn
+        if np.ptp(grey) < _DARK:
+            raise ValueError(
+                f"is drawn in the grey {grey.mean():.0%} of white on a transparent layer"
+            )
+        paper = np.array(mask.full if hole == "black" else 0, colours.dtype)
+        colours = np.where(drawn[..., None], colours, paper)
+    grey = _grey(colours)
     _check_plain(grey)
     return grey > 0.5
 
 
-def _whites_of_layer(mask: Picture, hole: str) -> np.ndarray:
-    """As `whites`, of a mask that may be transparent in part; what is not drawn is known.
+def _grey(colours: np.ndarray) -> np.ndarray:
+    """Grey of a drawn mask (H, W, 3): (H, W), 1 where white; ValueError if it has colours.
 
-    Raises
-    ------
-    ValueError
-        As `whites`, and if all that is opaque is of one grey, neither dark nor light.
+    White is the most that the type holds, or 255 if 16 bits hold 8, or the lightest value of a mask
+    that is black and that.
     """
-    colours = mask.colours
-    if mask.alpha is None or (mask.alpha == mask.full).all():
-        return whites(colours)
-    drawn = mask.alpha > mask.full // 2  # a soft edge ends in its middle
-    if not drawn.any():
-        return np.full(mask.size, hole == "black")
-    strokes = colours[drawn][:, None]
-    _check_colourless(strokes, _white(strokes))
-    grey = strokes.mean(2) / _white(strokes)
-    if (grey < _DARK).all():
-        return ~drawn
-    if (grey > 1 - _DARK).all():
-        return drawn
-    if np.ptp(grey) < _DARK:
-        raise ValueError(f"is drawn in the grey {grey.mean():.0%} of white on a transparent layer")
-    paper = np.array(mask.full if hole == "black" else 0, colours.dtype)
-    return whites(np.where(drawn[..., None], colours, paper))
-
-
-def _white(colours: np.ndarray) -> int:
-    """The value that stands for white."""
     largest = int(colours.max())
     dark, light = colours <= largest * _EDGE, colours >= largest * (1 - _EDGE)
+    white = 255 if largest <= 255 else int(np.iinfo(colours.dtype).max)
     if largest <= 1 or (dark.any() and light.any() and (dark | light).mean() > 1 - _EDGE):
-        return max(largest, 1)
-    return 255 if largest <= 255 else int(np.iinfo(colours.dtype).max)
-
-
-def _check_colourless(colours: np.ndarray, white: int) -> None:
+        white = max(largest, 1)
     strength = (colours.max(2) - colours.min(2)) / white
-    coloured = strength > _COLOURFUL
-    if coloured.any() and white > 1:
+    if white > 1 and strength.max() > _COLOURFUL:
         row, column = np.unravel_index(strength.argmax(), strength.shape)
         red, green, blue = (int(v) for v in colours[row, column])
         raise ValueError(
-            f"has colours: {coloured.sum()} pixels, such as RGB {red}, {green}, {blue} "
-            f"in row {row}, column {column}"
+            f"has colours: {(strength > _COLOURFUL).sum()} pixels, such as RGB {red}, {green}, "
+            f"{blue} in row {row}, column {column}"
         )
+    return colours.mean(2) / white
 
 
 def _check_plain(grey: np.ndarray) -> None:
     """Raise ValueError if few pixels are black or white, or of any two other levels."""
     extreme = ((grey < _EXTREME) | (grey > 1 - _EXTREME)).mean()
-    if extreme >= _LEAST_EXTREME:
-        return
     shares = np.histogram(grey, _LEVELS, (0, 1))[0] / grey.size
     near = np.convolve(shares, np.ones(3), "same")  # of a level and the two beside it
     most = near.argmax()
-    second = np.delete(near, slice(max(0, most - 2), most + 3)).max()
-    if near[most] + second < _LEAST_OF_TWO:
-        raise ValueError(
-            f"looks like a photograph: {1 - extreme:.0%} of its pixels are neither black nor white"
-        )
+    two = near[most] + np.delete(near, slice(max(0, most - 2), most + 3)).max()
+    if extreme < _LEAST_EXTREME and two < _LEAST_OF_TWO:
+        odd = f"{1 - extreme:.0%} of its pixels are neither black nor white"
+        raise ValueError(f"looks like a photograph: {odd}")

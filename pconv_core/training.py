@@ -22,16 +22,6 @@ from pconv_core.losses import InpaintingLoss
 from pconv_core.models import InpaintingNet
 from pconv_core.writing import whole
 
-__all__ = [
-    "Keeper",
-    "Preempted",
-    "Stage",
-    "Switches",
-    "make_objective",
-    "reestimate_norm",
-    "train",
-]
-
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PRECISION_CHOICES = (*PRECISIONS, "auto")
 
@@ -78,7 +68,6 @@ class Stage:
 class Switches:
     """How the same arithmetic is carried out; all but the last change results by rounding only."""
 
-    channels_last: bool = True  # memory order (N, H, W, C), that of most convolution kernels
     precision: str = "float32"  # or "bfloat16", autocast of convolutions; or "auto"
     compiled: bool = False  # torch.compile: slower to start, needs a C++ compiler
     fused_adam: bool = False  # all weights updated in one kernel
@@ -105,20 +94,14 @@ class Keeper:
     record: Path | None = None  # CSV file of the loss record, renewed with every row
     may_change: tuple[str, ...] = ()  # settings that a resumed run may have otherwise
 
-    def load(
-        self, model: nn.Module, optimiser, begin: Progress, average: AveragedModel | None = None
-    ) -> Progress:
+    def load(self, model: nn.Module, optimiser, begin: Progress, average=None) -> Progress:
         """Go on where the checkpoint was written, or as `begin` says."""
         if not self.path.is_file():
             return begin
         state = checkpoints.read(self.path)
-        other = self._differences(state, average is not None)
-        if not other and "samples" not in state:
-            other = "weights only"
-        if other:
+        if other := self._differences(state, average is not None):
             raise ValueError(
-                f"{self.path} is a checkpoint of another run ({other}); "
-                "name another file or give the same settings"
+                f"{self.path} is a checkpoint of another run ({other}); name another file"
             )
         checkpoints.load_into(model, state, self.path, raw=True)
         if average is not None:
@@ -132,13 +115,14 @@ class Keeper:
         found, own = state.get("settings", {}), self.settings
         names = sorted(n for n in found.keys() | own.keys() if found.get(n) != own.get(n))
         names = [name for name in names if name not in self.may_change]
-        if not names and ("average" in state) != averages:
-            return f"it has {'no' if averages else 'an'} average of weights"
-        return ", ".join(f"{n} {found.get(n)!r} instead of {own.get(n)!r}" for n in names)
+        if names:
+            return ", ".join(f"{n} {found.get(n)!r} instead of {own.get(n)!r}" for n in names)
+        if "samples" not in state:
+            return "weights only"
+        same = ("average" in state) == averages
+        return "" if same else f"it has {'no' if averages else 'an'} average of weights"
 
-    def save(
-        self, model: nn.Module, optimiser, progress: Progress, average: AveragedModel | None = None
-    ) -> None:
+    def save(self, model: nn.Module, optimiser, progress: Progress, average=None) -> None:
         """Write the checkpoint, by the first process only."""
         if distributed.rank() == 0:
             state = {"settings": self.settings, "model": model.state_dict(), **vars(progress)}
@@ -146,14 +130,12 @@ class Keeper:
                 state["average"] = average.module.state_dict()
                 state["averaged"] = int(average.n_averaged)
             checkpoints.write(self.path, {**state, "optimiser": optimiser.state_dict()})
-            self.save_record(progress)
 
     def save_record(self, progress: Progress) -> None:
         """Write the rows so far as CSV, six decimals."""
         if self.record is not None and distributed.rank() == 0:
             with whole(self.record) as unfinished:
-                rows = pd.DataFrame(progress.rows)
-                rows.to_csv(unfinished, index=False, float_format="%.6f")
+                pd.DataFrame(progress.rows).to_csv(unfinished, index=False, float_format="%.6f")
 
 
 def train(
@@ -217,10 +199,18 @@ def train(
     progress = Progress(stage.first_sample, stage.first_sample // of_step)
     if keeper is not None:
         progress = keeper.load(model, optimiser, progress, average)
-    steps = _steps(progress, last, of_step)
+    left = last - progress.samples
+    if left < 0 or left % of_step:
+        raise ValueError(f"{left} samples are left, of which a step takes {of_step}")
+    steps = range(progress.step, progress.step + left // of_step)
     loader = batches(samples, batch_size, progress.samples, last, workers, part)
     stop = 0
-    with _notices() as notice, closing(loader), _bar(steps, stage, of_step) as bar:
+    # Plain text, seldom refreshed and wiped at the end: a notebook stores little of it.
+    look = {"unit": "step", "mininterval": 2, "leave": False, "total": stage.samples // of_step}
+    if distributed.rank():  # elsewhere as TQDM_DISABLE says
+        look["disable"] = True
+    bar = tqdm(steps, stage.name, initial=look["total"] - len(steps), **look)
+    with _notices() as notice, closing(loader), bar:
         for step, (image, mask) in zip(bar, loader, strict=True):
             pair = [x.to(weights[0].device) for x in (image, mask)]
             chosen = _draws(loss, step, len(image), switches.accumulate)
@@ -251,17 +241,6 @@ def train(
     return pd.DataFrame(progress.rows)
 
 
-def _steps(progress: Progress, last: int, of_step: int) -> range:
-    """Numbers of the steps that are left."""
-    count, rest = divmod(last - progress.samples, of_step)
-    if rest or count < 0:
-        raise ValueError(
-            f"{last - progress.samples} samples are left, of which a step takes {of_step}; they "
-            "should be whole steps"
-        )
-    return range(progress.step, progress.step + count)
-
-
 @torch.no_grad()
 def reestimate_norm(
     model: InpaintingNet, samples: Samples, count: int, batch_size: int, precision: str = "float32"
@@ -289,10 +268,10 @@ def reestimate_norm(
 def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
     """Join network and loss into (image, mask, chosen) -> (total, terms), as the switches say."""
     if switches.precision not in PRECISION_CHOICES:
-        choices = ", ".join(PRECISION_CHOICES)
-        raise ValueError(f"precision is {switches.precision!r}; it should be one of {choices}")
+        found = f"precision is {switches.precision!r}"
+        raise ValueError(f"{found}; it should be one of {', '.join(PRECISION_CHOICES)}")
     precision = hardware.precision(switches.precision, next(model.parameters()).device)
-    order = torch.channels_last if switches.channels_last else torch.contiguous_format
+    order = torch.channels_last  # (N, H, W, C), that of most convolution kernels
     model.to(memory_format=order)
     loss.to(memory_format=order)
     # Only now: the memory order of the weights decides that in which gradients are exchanged.
@@ -341,9 +320,8 @@ def _step(objective, optimiser, pair, chosen: list) -> dict[str, float]:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise ValueError(
-                f"{len(image)} image of {image.shape[2]}x{image.shape[3]} leaves batch norm one "
-                f"value per channel; batch_size, here {len(pair[0])}, should be at least 2, and "
-                f"accumulate, here {len(chosen)}, should leave 2 images to each part of a batch"
+                f"{len(image)} image leaves batch norm one value a channel; batch_size, here "
+                f"{len(pair[0])}, should be at least twice accumulate, here {len(chosen)}"
             ) from None
         # A part weighs as its images do: the last one may have fewer.
         share = len(pair[0]) / len(image)
@@ -403,30 +381,14 @@ def _notices() -> Iterator[Callable[[], int]]:
             # Not by print, which this may have interrupted.
             os.write(2, b"\ninterrupted: ends after this step; once more, and it ends at once\n")
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        both = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.getsignal(number) for number in both}
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT) if in_main}
     # None was set by another library, which Python could not put back.
-    caught = [n for n, handler in before.items() if handler not in (None, signal.SIG_IGN)]
+    caught = {n: handler for n, handler in before.items() if handler not in (None, signal.SIG_IGN)}
     try:
         for number in caught:
             signal.signal(number, note)
         yield lambda: max(came, default=0)
     finally:
-        for number in caught:
-            signal.signal(number, before[number])
-
-
-def _bar(steps: range, stage: Stage, of_step: int) -> tqdm:
-    # Plain text, seldom refreshed and wiped at the end: a notebook stores little of it.
-    return tqdm(
-        steps,
-        desc=stage.name,
-        unit="step",
-        mininterval=2,
-        leave=False,
-        initial=stage.samples // of_step - len(steps),
-        total=stage.samples // of_step,
-        **({"disable": True} if distributed.rank() else {}),  # or as TQDM_DISABLE says
-    )
+        for number, handler in caught.items():
+            signal.signal(number, handler)

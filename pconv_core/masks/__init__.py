@@ -1,5 +1,6 @@
 """Irregular masks, 1 = known and 0 = hole, most of them at a guaranteed hole ratio."""
 
+# ruff: noqa: F401  (names for others)
 from pconv_core.masks.irregular import (
     BINS,
     KINDS,
@@ -9,15 +10,3 @@ from pconv_core.masks.irregular import (
     random_mask,
 )
 from pconv_core.masks.lama import LAMA, MOST_HOLE, lama_mask
-
-__all__ = [
-    "BINS",
-    "KINDS",
-    "LAMA",
-    "MOST_HOLE",
-    "PAPER_LIKE",
-    "hole_ratio",
-    "lama_mask",
-    "margin_pixels",
-    "random_mask",
-]

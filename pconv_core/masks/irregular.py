@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pconv_core.masks import occlusion, strokes, thin
-from pconv_core.masks.growth import grow
+from pconv_core.masks.shape import grow
 from pconv_core.seeding import generator
 
 # Six bins of hole ratio, each lo < ratio <= hi (the paper's test set).
@@ -66,9 +66,7 @@ def random_mask(
         raise ValueError(f"kind of mask is {kind!r}; it should be one of {', '.join(KINDS)}")
     size = (size, size) if isinstance(size, int) else tuple(size)
     if min(size) < MIN_MASK_SIZE:
-        raise ValueError(
-            f"mask size is {size[0]}x{size[1]}; sides should be at least {MIN_MASK_SIZE}"
-        )
+        raise ValueError(f"mask size is {size[0]}x{size[1]}; at least {MIN_MASK_SIZE} is needed")
     margin = 0 if border else margin_pixels(size)
     fewest, most = _pixel_limits(size, ratio, margin)
     if kind == "mixed":
@@ -117,8 +115,10 @@ def _stroke_mask(size, margin, fewest, target, most, rng) -> np.ndarray:
     near, room = times.size * _NEAR, (size[0] - 2 * margin) * (size[1] - 2 * margin)
     low, high = max(fewest, target - near), min(most, target + near)
     while after - before > 1 and pixels_before < low and pixels_after > high:
-        steps = after - before
-        time = before + _share_of_steps(pixels_before, target, pixels_after, room, steps)
+        # What is still known falls about exponentially: its logarithm is interpolated.
+        known = [math.log(room + 1 - n) for n in (pixels_before, target, pixels_after)]
+        steps = round((known[0] - known[1]) / (known[0] - known[2]) * (after - before))
+        time = before + min(max(1, steps), after - before - 1)
         pixels = strokes.covered(times, time)
         if pixels < target:
             before, pixels_before = time, pixels
@@ -130,14 +130,6 @@ def _stroke_mask(size, margin, fewest, target, most, rng) -> np.ndarray:
         time = ends[min(allowed, key=lambda pixels: abs(pixels - target))]
         return (times > time).astype(np.float32)
     return _cut(times, after, centres[after], target - pixels_before)
-
-
-def _share_of_steps(before: int, target: int, after: int, room: int, steps: int) -> int:
-    """After how many of `steps` to look next for `target` covered pixels, at least 1."""
-    # What is still known falls about exponentially; interpolating its logarithm needs few looks.
-    start = math.log(room + 1 - before)
-    share = (start - math.log(room + 1 - target)) / (start - math.log(room + 1 - after))
-    return min(max(1, round(share * steps)), steps - 1)
 
 
 def _cut(times: np.ndarray, last: int, centre: np.ndarray, pixels: int) -> np.ndarray:

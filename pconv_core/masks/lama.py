@@ -73,7 +73,7 @@ def _chains(hole: np.ndarray, width: _Width, rng: np.random.Generator) -> None:
         for angle, length in zip(angles, lengths, strict=True):
             end = place + length * np.array([math.cos(angle), math.sin(angle)])
             thickness = max(1, round(scale * rng.uniform(*width.width)))
-            cv2.line(hole, _pixel(place), _pixel(end), 1, thickness)
+            cv2.line(hole, place.astype(int), end.astype(int), 1, thickness)
             place = end
 
 
@@ -85,7 +85,3 @@ def _boxes(hole: np.ndarray, width: _Width, rng: np.random.Generator) -> None:
         sides = np.maximum(1, np.rint(scale * rng.uniform(*width.side, 2))).astype(int)
         top, left = rng.integers(margin, len(hole) - margin - sides, endpoint=True)
         hole[top : top + sides[0], left : left + sides[1]] = 1
-
-
-def _pixel(place: np.ndarray) -> tuple[int, int]:
-    return int(place[0]), int(place[1])

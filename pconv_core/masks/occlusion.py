@@ -15,8 +15,8 @@ import math
 import cv2
 import numpy as np
 
-from pconv_core.masks.growth import frame, grow
 from pconv_core.masks.scenes import FASTEST, MOST_LAYERS, Scene, labels, random_scene
+from pconv_core.masks.shape import frame, grow
 
 _SIDES = (128, 256)  # of the simulated frame: at least, at most
 _STEPS = 32  # of time in which one object's occlusions become hole, from one end to the other
@@ -101,8 +101,11 @@ def _simulate(size: tuple[int, int], pixels: int, rng: np.random.Generator) -> n
         times[hole] = 0
         hole = times < _NEVER
         if np.count_nonzero(hole) >= pixels:
-            filled = _small_islands(_first(times, pixels), _SMALLEST * share**4 * side**2)
-            times[filled] = 0
+            hole = _first(times, pixels)
+            _, parts, figures, _ = cv2.connectedComponentsWithStats(1 - hole, connectivity=8)
+            small = figures[:, cv2.CC_STAT_AREA] < _SMALLEST * share**4 * side**2
+            small[0] = False  # label 0 is the hole
+            times[small[parts]] = 0
             return _first(times, pixels)
     # Where nearly all is to be hole, scenes leave islands that only growing closes.
     return (grow(hole, pixels, 0) == 0).astype(np.uint8)
@@ -175,14 +178,6 @@ def _resize(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return cv2.resize(hole, size[::-1], interpolation=cv2.INTER_AREA)
     hole = cv2.resize(hole, size[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
     return cv2.blur(hole, (2 * round(0.7 * scale) + 1,) * 2) if scale > 1.3 else hole
-
-
-def _small_islands(hole: np.ndarray, area: float) -> np.ndarray:
-    """Where known parts of less than an area of pixels lie: bool."""
-    _, parts, figures, _ = cv2.connectedComponentsWithStats(1 - hole, connectivity=8)
-    small = figures[:, cv2.CC_STAT_AREA] < area
-    small[0] = False  # label 0 is the hole
-    return small[parts]
 
 
 def _first(times: np.ndarray, pixels: int) -> np.ndarray:

@@ -6,8 +6,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-__all__ = ["FASTEST", "MOST_LAYERS", "Scene", "labels", "random_scene"]
-
 MOST_LAYERS = 255  # a label is one byte, and 0 is the background
 FASTEST = 0.06  # most that a layer moves between the two frames, in sides
 _JOINTS = 12  # along a limb

@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from pconv_core.masks.growth import frame, grow
+from pconv_core.masks.shape import frame, grow
 
 _WIDEST = 1 / 16  # of a mask's lines, in sides; at least two pixels
 _VARIES = (0.7, 1.4)  # width of one object over that of its mask

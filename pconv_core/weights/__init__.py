@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pconv_core.models import InpaintingNet
 
-__all__ = ["load", "names", "path"]
-
 _FOLDER = Path(__file__).parent
 
 

@@ -31,7 +31,7 @@ def given(tmp_path):
     # Trained at a size at which none of the holes is wide: all are filled in one pass.
     net = build_model("pconv", 256, 2, seed=0).eval()
     settings = {"model": "pconv", "size": 256, "base_channels": 2}
-    checkpoints.save_weights(tmp_path / "net.pt", net, settings)
+    checkpoints.write(tmp_path / "net.pt", {"settings": settings, "model": net.state_dict()})
     return tmp_path, pictures, masks, net
 
 
@@ -90,7 +90,7 @@ def test_wide_holes_are_filled_as_inpaint_does(given):
     folder, pictures, masks, _ = given
     net = build_model("pconv", 32, 2, seed=0).eval()
     settings = {"model": "pconv", "size": 32, "base_channels": 2}
-    checkpoints.save_weights(folder / "net.pt", net, settings)
+    checkpoints.write(folder / "net.pt", {"settings": settings, "model": net.state_dict()})
     assert run(folder) == 0
     table = pd.read_csv(folder / "out.csv")
     assert table["halvings"].max() > 0

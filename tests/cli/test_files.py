@@ -27,7 +27,9 @@ def touched(folder, *names):
 @pytest.fixture
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "net.pt"
-    checkpoints.save_weights(path, build_model("pconv", 32, 2, seed=0), SETTINGS)
+    checkpoints.write(
+        path, {"settings": SETTINGS, "model": build_model("pconv", 32, 2, seed=0).state_dict()}
+    )
     return path
 
 

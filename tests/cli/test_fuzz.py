@@ -106,7 +106,7 @@ def good(tmp_path):
     known[10:20, 15:30] = 0
     Image.fromarray(known).save(files["mask"])
     net = build_model("pconv", 32, 2, seed=0)
-    checkpoints.save_weights(files["checkpoint"], net, SETTINGS)
+    checkpoints.write(files["checkpoint"], {"settings": SETTINGS, "model": net.state_dict()})
     return files
 
 

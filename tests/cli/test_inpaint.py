@@ -19,7 +19,9 @@ SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "net.pt"
-    checkpoints.save_weights(path, build_model("pconv", 32, 2, seed=0), SETTINGS)
+    checkpoints.write(
+        path, {"settings": SETTINGS, "model": build_model("pconv", 32, 2, seed=0).state_dict()}
+    )
     return path
 
 

@@ -47,7 +47,10 @@ def test_a_large_hole_in_two_and_a_half_gigabytes(tmp_path):
 def test_a_large_photograph_in_four_gigabytes(tmp_path):
     """The paper's network, holes all over: 12 megapixels may take 4 GB."""
     settings = {"model": "pconv", "size": 256, "base_channels": 64}
-    checkpoints.save_weights(tmp_path / "net.pt", build_model("pconv", 256, 64, 0), settings)
+    checkpoints.write(
+        tmp_path / "net.pt",
+        {"settings": settings, "model": build_model("pconv", 256, 64, 0).state_dict()},
+    )
     height = round((MEGAPIXELS * 1e6 * 3 / 4) ** 0.5)
     shape = (height, height * 4 // 3)
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)

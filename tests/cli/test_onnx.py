@@ -23,7 +23,9 @@ def exported(folder, model):
     net = build_model(model, SETTINGS["size"], SETTINGS["base_channels"], seed=1)
     for weight in (p for p in net.parameters() if not p.any()):
         torch.nn.init.normal_(weight, std=0.1)  # zeros, in "refined"
-    checkpoints.save_weights(folder / "a.pt", net, {"model": model, **SETTINGS})
+    checkpoints.write(
+        folder / "a.pt", {"settings": {"model": model, **SETTINGS}, "model": net.state_dict()}
+    )
     out = folder / "a.onnx"
     assert main(["export", "--checkpoint", str(folder / "a.pt"), "--onnx", str(out)]) == 0
     return net.eval(), out

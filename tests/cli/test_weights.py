@@ -12,9 +12,9 @@ from pconv_core.models import build_model
 SETTINGS = {"size": 32, "base_channels": 4}
 
 
-def saved(path):
-    net = build_model("pconv", 32, 4, seed=1)
-    checkpoints.save_weights(path, net, {"model": "pconv", **SETTINGS})
+def saved(path, model="pconv"):
+    net = build_model(model, 32, 4, seed=1)
+    checkpoints.write(path, {"settings": {"model": model, **SETTINGS}, "model": net.state_dict()})
     return net.eval()
 
 
@@ -63,7 +63,10 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     assert "no checkpoint at" in export(tmp_path / "none.pt")
     net = build_model("pconv", 32, 4, seed=1)
     next(net.parameters()).data.fill_(1e6)
-    checkpoints.save_weights(tmp_path / "large.pt", net, {"model": "pconv", **SETTINGS})
+    checkpoints.write(
+        tmp_path / "large.pt",
+        {"settings": {"model": "pconv", **SETTINGS}, "model": net.state_dict()},
+    )
     assert "that float16 cannot" in export(tmp_path / "large.pt")
     weights.export(tmp_path / "a.pt", tmp_path / "b.safetensors")
     assert "b.safetensors is already exported; it should" in export(tmp_path / "b.safetensors")

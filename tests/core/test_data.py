@@ -25,23 +25,12 @@ def test_embedded_photographs():
     assert {p.stem for p in test.paths} == {"astronaut", "chelsea"}
     for photos in (train, test):
         for photo in photos:
-            assert photo.dtype == np.uint8
-            assert photo.ndim == 3
-            assert photo.shape[2] == 3
+            assert (photo.dtype, photo.shape[2:]) == (np.uint8, (3,))
             assert min(photo.shape[:2]) >= 300
-            assert photo.std() > 10
 
 
 def paths(photos):
     return [photos.path(k) for k in range(len(photos))]
-
-
-def test_folder_is_recursive_sorted_and_takes_pictures_only(tmp_path):
-    for name in ("b.jpg", "a/z.PNG", "a/b/c.jpeg"):
-        write(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    names = [p.relative_to(tmp_path).as_posix() for p in paths(folder(tmp_path))]
-    assert names == ["a/b/c.jpeg", "a/z.PNG", "b.jpg"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -75,17 +64,6 @@ def test_missing_photographs_are_named(tmp_path):
         open_photos(str(tmp_path / "nowhere"), "train")
     with pytest.raises(ValueError, match=r"holds no photograph; files should end in .*\.jpg"):
         folder(tmp_path)
-
-
-def test_every_mode_becomes_upright_rgb(tmp_path):
-    for mode in ("L", "LA", "RGBA", "P", "CMYK", "1"):
-        path = tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}"
-        Image.new(mode, (40, 30)).save(path)
-        assert read_photo(path).shape == (30, 40, 3)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by 90 degrees
-    path = write(tmp_path / "turned.jpg", exif=exif)
-    assert read_photo(path).shape == (40, 30, 3)
 
 
 def test_sample_is_a_pure_function_of_seed_and_number():
@@ -164,7 +142,7 @@ def test_an_unreadable_photograph_is_listed_and_replaced_by_the_next(tmp_path):
     assert sorted(line.partition("\t")[0][-7:] for line in lines) == ["007.png", "008.png"]
     assert all("cannot read" in line for line in lines)
     (tmp_path / "photos/009.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"3 of the 200 photographs .* more than 1%.*listed in"):
+    with pytest.raises(ValueError, match=r"more than 1% of the photographs .* listed in"):
         list(batches(samples, 10, 0, 200))
 
 

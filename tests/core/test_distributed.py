@@ -121,8 +121,7 @@ def test_norm_of_one_process_is_torchs(monkeypatch):
     monkeypatch.setattr(distributed, "all_reduce", lambda t: t)
     torch.manual_seed(0)
     theirs = nn.BatchNorm2d(3).train()
-    ours = nn.Sequential(nn.BatchNorm2d(3)).train()
-    distributed._synchronise_norms(ours)
+    ours = distributed._SyncBatchNorm(3).train()
     for _ in range(3):
         x = torch.randn(4, 3, 5, 6) * 3 + 2
         a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -131,5 +130,5 @@ def test_norm_of_one_process_is_torchs(monkeypatch):
         theirs(b).pow(3).sum().backward()
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-3)
     for name in ("running_mean", "running_var"):
-        torch.testing.assert_close(getattr(ours[0], name), getattr(theirs, name))
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name))
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))

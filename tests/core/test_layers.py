@@ -8,7 +8,7 @@ from torch import nn
 from torch.export import Dim
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from pconv_core.layers import PartialConv2d, PartwiseConv2d, PlainConv2d
+from pconv_core.layers import PartialConv2d, PartwiseConv2d
 
 
 def window_loop(x, mask, weight, bias, stride, padding, dilation):
@@ -143,16 +143,6 @@ def test_equals_the_window_loop_in_value_and_gradient(kind, loop, case):
 def test_shapes_that_do_not_fit(x, mask, message):
     with pytest.raises(ValueError, match=message):
         PartialConv2d(3, 4, 3)(torch.rand(x), torch.ones(mask))
-
-
-def test_plain_twin_ignores_the_mask():
-    layer = PlainConv2d(4, 2, 3)
-    parts = [torch.rand(1, 1, 6, 6), torch.rand(1, 3, 6, 6)]
-    mask = torch.zeros(1, 1, 6, 6)
-    y, passed = layer(parts, [mask, mask])
-    plain = nn.functional.conv2d(torch.cat(parts, 1), layer.weight, layer.bias)
-    torch.testing.assert_close(y, plain)
-    assert passed is mask
 
 
 def draw(shape, seed=0, **kind):

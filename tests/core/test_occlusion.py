@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 import pconv_core
 from pconv_core.masks import PAPER_LIKE, random_mask
 from pconv_core.masks.occlusion import occlusions
-from pconv_core.masks.scenes import FASTEST, MOST_LAYERS, labels, random_scene
+from pconv_core.masks.scenes import labels
 from pconv_study.mask_shapes import shape_of
 
 PAPER = pd.read_csv(Path(pconv_core.__file__).parents[1] / "pconv_study/paper_masks.csv")
@@ -79,17 +79,6 @@ def test_an_object_on_which_the_other_lies_is_hidden_not_the_upper_one():
     np.testing.assert_array_equal(picture, expected)
 
 
-@pytest.mark.parametrize("count", [1, 2, 30, MOST_LAYERS])
-def test_scenes_keep_their_limits(count):
-    for number in range(20):
-        scene = random_scene(count, (90, 140), 100, np.random.default_rng(number))
-        assert len(scene.outlines) == count
-        assert scene.motions.shape == (count + 1, 2)
-        assert not scene.motions[0].any()
-        assert np.abs(scene.motions).max() <= 100 * FASTEST
-        assert np.isfinite(scene.outlines).all()
-
-
 @pytest.mark.parametrize("kind", PAPER_LIKE)
 @pytest.mark.parametrize("border", [True, False])
 @pytest.mark.parametrize("ratio", [(0.25, 0.35), (0.35, 0.45), (0.45, 0.55)])
@@ -109,10 +98,3 @@ def test_the_look_does_not_depend_on_the_size(size):
         return mean - [0.5 / side, 0]
 
     assert (means(size) / means(256)).between(0.75, 1.25).all()
-
-
-def test_dense_masks_without_border_keep_islands():
-    """0.5 to 0.6 of the picture is most of the inner square, and not a solid square."""
-    for number in range(20):
-        mask = random_mask(256, (0.5, 0.6), False, 4, number, "occlusion")
-        assert shape_of(mask)["known_parts"] > 4

@@ -94,11 +94,6 @@ def test_a_mask_without_a_hole(tmp_path, levels, hole_is, found):
     assert not empty.any()
 
 
-def test_training_takes_a_mask_without_a_hole(tmp_path):
-    Image.new("L", (40, 40), 255).save(tmp_path / "m.png")
-    assert (data.MaskFolder(tmp_path).draw(32, np.random.default_rng(0)) == 1).all()
-
-
 @pytest.mark.parametrize("kind", ["photograph", "sixteen bits", "JPEG", "noisy"])
 def test_a_photograph_is_no_mask(tmp_path, kind):
     grey, path = camera(), tmp_path / "m.png"
@@ -175,14 +170,6 @@ def test_all_photographs_and_nothing_else(tree, count):
     (tree / "notes.txt").touch()
     (tree / "folder.jpg").mkdir()
     assert photographs(tree) == [p for p in expected(tree) if p != "folder.jpg"]
-
-
-def test_a_change_is_noticed(tree):
-    fill(tree, 100)
-    before = photographs(tree)
-    (tree / "class 99").mkdir()
-    (tree / "class 99" / "a.png").touch()
-    assert photographs(tree) == [*before, "class 99/a.png"]
 
 
 def layer(drawn, colour, background=(0, 0, 0), soft=False):

@@ -1,18 +1,11 @@
 """Strokes measure like the paper's masks, at every size, and keep to their map of times."""
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
-import pconv_core
-from pconv_core.masks import margin_pixels, random_mask, strokes
+from pconv_core.masks import random_mask, strokes
 from pconv_core.seeding import generator
 from pconv_study.mask_shapes import shape_of
-
-PAPER = pd.read_csv(Path(pconv_core.__file__).parents[1] / "pconv_study/paper_masks.csv")
-FIGURES = ["mean_depth", "contour", "known_parts"]
 
 
 @pytest.mark.parametrize("number", range(60))
@@ -35,17 +28,6 @@ def test_map_of_times(size, margin, share):
     assert (centres >= margin).all()
     assert (centres < [size[1] - margin, size[0] - margin]).all()
     assert found == (times < strokes.NEVER).sum() == strokes.covered(times, strokes.NEVER - 1)
-
-
-def test_seldom_too_few_strokes():
-    """Growing is for what the walks leave: it makes no strokes, and takes longer."""
-    calls = 0
-    for number in range(300):
-        border = number % 2 == 0
-        pixels = int((0.02 + 0.58 * number / 300) * 128**2)
-        margin = 0 if border else margin_pixels((128, 128))
-        calls += strokes.draw((128, 128), margin, pixels, generator(3, number, "mask"))[2] < pixels
-    assert calls <= 9
 
 
 def test_a_last_moment_is_cut_where_no_moment_fits():

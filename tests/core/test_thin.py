@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from pconv_core.masks import margin_pixels, random_mask, thin
 from pconv_core.seeding import STREAMS, generator
@@ -55,51 +55,6 @@ def test_the_thinnest_are_a_pixel_wide():
         depth = ndimage.distance_transform_edt(mask == 0)
         assert np.mean(depth[mask == 0] == 1) > 0.8
         assert depth.max() < 4
-
-
-def test_widths_of_masks_are_even_in_scale(monkeypatch):
-    """Of the lines that masks draw, from one pixel to a sixteenth of the side."""
-    drawn = []
-
-    def one_line(canvas, width, side, rng):
-        drawn[-1].append(width)
-        canvas[:] = 1
-
-    monkeypatch.setattr(thin, "_draw_object", one_line)
-    # Each mask ends with its first object, so that its width is drawn once.
-    for number in range(2000):
-        drawn.append([])
-        thin.draw((512, 512), 0, 512 * 512, generator(5, number, "thin"))
-    widths = np.array([first for (first,) in drawn])
-    assert widths.min() == 1
-    assert 32 < widths.max() <= round(1.4 * 32)
-    # A mask's width times 0.7 to 1.4: an even scale blurred by half an octave on either side.
-    octaves, _ = np.histogram(widths, [2, 4, 8, 16])
-    assert octaves.min() > 0.8 * octaves.max()
-    scale = np.log(np.sort(widths[(widths >= 3) & (widths < 20)]) + 0.0)
-    spread = stats.kstest(scale, stats.uniform(np.log(2.5), np.log(19.5 / 2.5)).cdf)
-    assert spread.statistic < 0.15
-
-
-def test_objects_come_in_their_shares(monkeypatch):
-    """Of all objects that masks draw: scratches, hairs, letters, specks."""
-    names = {"polylines": 0, "putText": 0, "ellipse": 0}
-
-    def counted(name, original):
-        def call(*arguments):
-            names[name] += 1
-            return original(*arguments)
-
-        return call
-
-    for name in names:
-        monkeypatch.setattr(thin.cv2, name, counted(name, getattr(thin.cv2, name)))
-    for number in range(60):
-        thin.draw((128, 128), 0, 5000, generator(0, number, "thin"))
-    total = sum(names.values())
-    assert total > 1000
-    shares = [names[name] / total for name in ("polylines", "putText", "ellipse")]
-    assert shares == pytest.approx([0.65, 0.2, 0.15], abs=0.04)
 
 
 def test_mixed_are_the_three_kinds_in_their_shares():

@@ -74,11 +74,6 @@ def test_stage_sets_style_weight_and_freezes_the_encoder_norm():
     )
 
 
-def test_loss_that_is_no_number_stops_the_run():
-    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+ \(samples"):
-        run(steps=30, rate=1e12)
-
-
 def rates_of(stage, **more):
     """The learning rates that Adam has at its steps."""
     rates = []
@@ -166,12 +161,6 @@ def test_a_run_with_an_average_is_not_gone_on_with_without_one(tmp_path, first, 
     run(stage=Stage("s", 0, 4, 1e-3, 1.0, average=first), keeper=keeper)
     with pytest.raises(ValueError, match=r"of another run \(it has (no|an) average of weights\)"):
         run(stage=Stage("s", 0, 8, 1e-3, 1.0, average=second), keeper=keeper)
-
-
-@pytest.mark.parametrize("average", [1.1, -0.1, float("nan")])
-def test_an_average_that_is_none(average):
-    with pytest.raises(ValueError, match=rf"average is {average:g}; it should be in \[0, 1\]"):
-        Stage("s", 0, 1, 1e-3, 1.0, average=average)
 
 
 class Noted(Samples):
@@ -304,6 +293,6 @@ def test_an_interrupt_is_raised_when_the_step_is_saved_and_a_second_at_once(tmp_
 
 @pytest.mark.parametrize(("batch", "parts"), [(1, 1), (4, 4), (3, 2)])
 def test_one_image_a_part_is_refused_with_the_option_to_change(batch, parts):
-    wanted = f"1 image of 32x32 .* batch_size, here {batch}, .* accumulate, here {parts}, should"
+    wanted = f"1 image leaves .* batch_size, here {batch}, should .* accumulate, here {parts}"
     with pytest.raises(ValueError, match=wanted):
         run(1, batch=batch, switches=Switches(accumulate=parts))
