@@ -433,6 +433,9 @@ def check_pair(image: Tensor, mask: Tensor, smallest: int = 1) -> None:
     if image.dim() != 4 or image.shape[1] != 3:
         raise ValueError(f"image has shape {tuple(image.shape)}; it should be (N, 3, H, W)")
     n, _, height, width = image.shape
+    if mask.dim() == 4 and mask.shape[-2:] != image.shape[-2:]:
+        found = f"{mask.shape[-2]}x{mask.shape[-1]}"
+        raise ValueError(f"mask is {found}, image is {height}x{width}; it should be of one size")
     if mask.shape != (n, 1, height, width):
         raise ValueError(
             f"mask has shape {tuple(mask.shape)}; it should be {(n, 1, height, width)}"
