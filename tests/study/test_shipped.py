@@ -18,7 +18,7 @@ def table(name):
 
 def rows_of_card(heading):
     """The table below a heading of the card: first cell -> the others."""
-    part = CARD.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    part = CARD.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
     lines = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("|")]
     return {first.strip(): [cell.strip() for cell in others] for first, *others in lines[2:]}
 
