@@ -61,14 +61,6 @@ STYLE = {
 
 PAPER = {"color": "#F0E442", "markeredgecolor": "black", "markersize": 11}
 STAGE_LABELS = {"stage1": "stage 1", "stage2": "stage 2", "finetune": "fine-tuning"}
-TERM_LABELS = {
-    "valid": r"valid  $L_{valid}$",
-    "hole": r"hole  $L_{hole}$",
-    "perceptual": r"perceptual  $L_{perc}$",
-    "style_out": r"style of $I_{out}$",
-    "style_comp": r"style of $I_{comp}$",
-    "tv": r"total variation  $L_{tv}$",
-}
 
 
 def picture_rows(
@@ -264,24 +256,6 @@ def loss_curves(records: Mapping[str, Sequence[pd.DataFrame]], theirs: pd.DataFr
             Patch(color="#777777", alpha=0.35, lw=0, label="... and settles in here"),
         ]
         figure.legend(handles=looks, loc="outside lower center", ncols=len(looks))
-    return figure
-
-
-def loss_terms(records: Mapping[str, pd.DataFrame]) -> Figure:
-    """The six unweighted terms of eq. 7 against step, a panel a term, a line a network."""
-    with page(4.8, 2, 3, sharex=True) as (figure, axes):
-        for axis, (term, label) in zip(axes.flat, TERM_LABELS.items(), strict=True):
-            for title, record in records.items():
-                style = {**look(title), "marker": "", "lw": 1}
-                axis.plot(record["step"], record[term], **style)
-            axis.set(title=label, yscale="log")
-            plain_log_axis(axis)
-        for axis in axes[-1]:
-            axis.set_xlabel("step")
-        for axis in axes[:, 0]:
-            axis.set_ylabel("term, unweighted")
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(records))
     return figure
 
 

@@ -26,6 +26,7 @@ from pconv_study.statistics import NOT_TRAINED, UP_TO_HALF
 MEASURES = ["psnr", "ssim", "lite0", "psnr_edge", "psnr_inside", "psnr_out", "excess", "peak"]
 IN_BINS = ["psnr", "ssim", "lite0"]  # the others are told up to a hole ratio of 0.5 alone
 CURVED = ["psnr", "lite0"]
+MARGIN = 0.2  # dB; the protocol's
 _SETS = ["photos", "masks"]
 
 
@@ -175,7 +176,10 @@ def means(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
 
 
 def differences(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
-    """All `pairs` at every number of samples, with Holm's p of each family."""
+    """All `pairs` at every number of samples, with Holm's p of each family.
+
+    `equivalent` says of PSNR whether a difference is shown to lie within -+ `MARGIN`.
+    """
     order, tables = [*experiment.raw["variants"], *experiment.methods], []
     for labels, part in _parts(rows, experiment):
         here = [v for v in order if v in set(part["variant"])]
@@ -183,6 +187,8 @@ def differences(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
             found = statistics.differences(part, [pair], [labels["measure"]])
             tables.append(found.assign(family=family, samples=labels["samples"]))
     table = pd.concat(tables, ignore_index=True)
+    within = statistics.equivalent(table, MARGIN).where(table["measure"] == "psnr")
+    table = table.assign(equivalent=within)
     return statistics.with_holm(table, [*_SETS, "samples", "family", "measure"])
 
 

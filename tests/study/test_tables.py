@@ -13,7 +13,7 @@ from pconv_study import experiment as run
 from pconv_study import tables
 from pconv_study.settings import Experiment
 
-VARIANTS = {"faithful": 0.0, "one": -1.0, "two": -0.5, "both": -1.2, "both but one": -0.5}
+VARIANTS = {"faithful": 0.0, "one": -1.0, "two": -0.1, "both": -1.2, "both but one": -0.5}
 
 
 def one_cell(variant, seed, samples, gain):
@@ -89,6 +89,7 @@ def test_differences_and_interactions(ablation):
         "both less both but *": 1,
         "both less faithful": 1,
     }
+    assert set(told.index[told["equivalent"].astype(bool)]) == {("two", "faithful")}
     two = told.xs("faithful", level="other").loc[["one", "two"]]
     assert two["p_holm"].min() == pytest.approx(2 * two["p"].min(), rel=0.01)
     mixed = pd.read_csv(results / "made/tables/interactions.csv").set_index("measure")
