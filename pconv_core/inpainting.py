@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pconv_core.masks.shape import depth
-from pconv_core.models import MIN_SIZE, InpaintingNet
+from pconv_core.models import MIN_SIZE, InpaintingNet, RefinedUNet
 
 __all__ = [
     "FADE",
@@ -71,7 +71,9 @@ def inpaint(
         In [0, 1]; exactly `rgb` where there is no hole.
     """
     in_windows = partial(_in_windows, window=window, overlap=overlap)
-    return np.where(hole[..., None], coarse_to_fine(net, rgb, hole, in_windows), rgb)
+    out = coarse_to_fine(net, rgb, hole, in_windows)
+    np.copyto(out, rgb, where=~hole[..., None])
+    return out
 
 
 def coarse_to_fine(
@@ -94,12 +96,17 @@ def coarse_to_fine(
         return one_pass(net, rgb, hole)
     small, small_hole = _halved(rgb, hole)
     filled = coarse_to_fine(net, small, small_hole, one_pass)
-    coarse = _doubled(np.where(small_hole[..., None], filled, small), hole.shape)
-    inside = depth(wide)
-    deep = inside > FADE
-    out = one_pass(net, np.where(deep[..., None], coarse, rgb), hole & ~deep)
-    share = np.minimum(inside[wide] / FADE, 1).astype(np.float32)[:, None]
-    out[wide] = (1 - share) * out[wide] + share * coarse[wide]
+    np.copyto(filled, small, where=~small_hole[..., None])
+    known = _doubled(filled, hole.shape)  # of a large picture no array more than is needed
+    del small, filled
+    coarse = known[wide]
+    inside = depth(wide)[wide]
+    share = np.minimum(inside / FADE, 1).astype(np.float32)[:, None]
+    deep = np.zeros_like(hole)
+    deep[wide] = inside > FADE
+    np.copyto(known, rgb, where=~deep[..., None])
+    out = one_pass(net, known, hole & ~deep)
+    out[wide] = (1 - share) * out[wide] + share * coarse
     return out
 
 
@@ -121,9 +128,59 @@ def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     # Zeros below and on the right: hole.
     pad = (0, max(0, MIN_SIZE - width), 0, max(0, MIN_SIZE - height))
     image, mask = F.pad(image, pad), F.pad(mask, pad)
-    out = net(image.contiguous(memory_format=torch.channels_last), mask)
+    image = image.contiguous(memory_format=torch.channels_last)
+    if isinstance(net, RefinedUNet):
+        smooth, mean = net.begin(image, mask)
+        out = net.normalise.inverse(smooth)
+        for part, box in _boxes(mask[0, 0].cpu().numpy() == 0, net.reach):
+            of_box = net.finish(smooth[..., *box], mean, mask[..., *box])
+            pairs = zip(part, box, strict=True)
+            within = (slice(p.start - b.start, p.stop - b.start) for p, b in pairs)
+            out[..., *part] = of_box[..., *within]
+    else:
+        out = net(image, mask)
     out = out[0, :, :height, :width].clamp(0, 1)
     return out.permute(1, 2, 0).float().cpu().numpy()
+
+
+Box = tuple[slice, slice]
+
+
+def _boxes(hole: np.ndarray, reach: int, part: Box | None = None) -> list[tuple[Box, Box]]:
+    """Boxes that hold all of a hole, or of a part of it; and each with `reach` pixels around.
+
+    Two halves are boxes of their own where together they have fewer pixels.
+    """
+    rows, columns = part or tuple(slice(0, length) for length in hole.shape)
+    inside = hole[rows, columns]
+    if not inside.any():
+        return []
+    tight = []
+    for place, axis in ((rows, 1), (columns, 0)):
+        at = np.flatnonzero(inside.any(axis)) + place.start
+        tight.append(slice(int(at[0]), int(at[-1]) + 1))
+    box = [_widened(*pair, reach) for pair in zip(tight, hole.shape, strict=True)]
+    sides = [place.stop - place.start for place in tight]
+    along = int(np.argmax(sides))
+    middle = tight[along].start + sides[along] // 2
+    halves = []
+    if sides[along] > reach:
+        for half in (slice(tight[along].start, middle), slice(middle, tight[along].stop)):
+            halves += _boxes(hole, reach, (*tight[:along], half, *tight[along + 1 :]))
+    whole = [(tuple(tight), tuple(box))]
+    return halves if halves and _area(halves) < _area(whole) else whole
+
+
+def _widened(place: slice, length: int, reach: int) -> slice:
+    """A part of an axis with what is around it, in whole strides; or the axis if it has none."""
+    if length % 4:
+        return slice(0, length)
+    first, last = max(0, place.start - reach), min(length, place.stop + reach)
+    return slice(first // 4 * 4, -(-last // 4) * 4)
+
+
+def _area(boxes: list[tuple[Box, Box]]) -> int:
+    return sum(math.prod(place.stop - place.start for place in box) for _, box in boxes)
 
 
 def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
@@ -169,7 +226,7 @@ def _in_windows(
     weights = np.zeros((*hole.shape, 1), dtype=np.float32)
     parts = product(*(_windows(length, window, overlap) for length in hole.shape))
     parts = [part for part in parts if hole[part].any()]
-    for part in tqdm(parts, desc="windows", leave=False, disable=len(parts) < 4):
+    for part in tqdm(parts, desc="windows", leave=False, delay=2):  # of seconds
         weight = _fade(part, hole.shape, overlap)
         filled[part] += weight * fill(net, rgb[part], hole[part])
         weights[part] += weight
