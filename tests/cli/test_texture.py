@@ -48,14 +48,6 @@ def test_known_pixels_stay_and_every_call_gives_the_same():
     assert np.array_equal(textured(filled, hole, 0), filled)
 
 
-def test_detail_of_other_colours_is_not_wanted():
-    """Where PatchMatch can only copy what is far from the fill's colours, nothing is added."""
-    (truth, _), hole = stripes()
-    filled = np.where(hole[..., None], np.float32([0, 0, 1]), truth)
-    inside = cv2.erode(hole.astype(np.uint8), np.ones((17, 17))) > 0
-    assert np.abs(textured(filled, hole, 1) - filled)[inside].max() < 0.01
-
-
 @pytest.mark.parametrize("size", [(1, 2), (3, 3), (31, 33), (7, 200)])
 def test_tiny_and_narrow(size):
     rgb, hole = np.random.default_rng(0).random((*size, 3), np.float32), np.ones(size, bool)
@@ -71,7 +63,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     Image.fromarray(pixels).save(tmp_path / "in.png")
     Image.fromarray(np.where(hole, 0, 255).astype(np.uint8)).save(tmp_path / "mask.png")
     call = ["inpaint", "--image", str(tmp_path / "in.png"), "--mask", str(tmp_path / "mask.png")]
-    options = {"a": ["--texture"], "b": ["--texture", "0.6"], "c": [], "d": ["--texture", "0"]}
+    options = {"a": ["--texture"], "b": ["--texture", "0.5"], "c": [], "d": ["--texture", "0"]}
     files = {}
     for name, more in options.items():
         out = tmp_path / f"{name}.png"
