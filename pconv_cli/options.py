@@ -19,7 +19,7 @@ def add(command: ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="trained weights: of this project, of P-Conv, or named as naoto0804's",
+        help="trained weights: of this project, of P-Conv, of MMEditing, or named as naoto0804's",
     )
     network.add_argument(
         "--weights",
