@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pconv_core import weights
 
 if TYPE_CHECKING:
@@ -92,3 +94,9 @@ def network(given: Namespace) -> "InpaintingNet":
     given.checkpoint = given.checkpoint or weights.path(given.weights)
     net = load_network(given.checkpoint).folded()
     return net.to(hardware.device(), memory_format=torch.channels_last)
+
+
+def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
+    """Raise ValueError, naming both files, if a network gave NaN or infinity."""
+    if not np.isfinite(result).all():
+        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +23,6 @@ __all__ = [
     "OVERLAP",
     "REACH",
     "WINDOW",
-    "check_numbers",
     "coarse_to_fine",
     "fill",
     "halvings",
@@ -39,6 +37,7 @@ OVERLAP = 256
 REACH = 1 / 8
 # Depth in pixels over which a level hands over to the coarser one.
 FADE = 16
+_PART = 256  # pixels; of a picture, where it is worked on only around its hole
 
 # (network, picture, hole) -> I_out, as `fill`.
 Pass = Callable[[InpaintingNet, np.ndarray, np.ndarray], np.ndarray]
@@ -132,61 +131,34 @@ def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     if isinstance(net, RefinedUNet):
         smooth, mean = net.begin(image, mask)
         out = net.normalise.inverse(smooth)
-        for part, box in _boxes(mask[0, 0].cpu().numpy() == 0, net.reach):
-            of_box = net.finish(smooth[..., *box], mean, mask[..., *box])
-            pairs = zip(part, box, strict=True)
-            within = (slice(p.start - b.start, p.stop - b.start) for p, b in pairs)
-            out[..., *part] = of_box[..., *within]
+        for part in _parts(mask[0, 0].cpu().numpy() == 0, net.reach):
+            # In whole strides, so that the box is halved as all of it would be.
+            first = [max(0, place.start - net.reach) // 4 * 4 for place in part]
+            last = [-(-(place.stop + net.reach) // 4) * 4 for place in part]
+            box = (..., *map(slice, first, last))
+            added = net.finish(smooth[box], mean, mask[box])
+            within = (slice(p.start - f, p.stop - f) for p, f in zip(part, first, strict=True))
+            out[..., *part] = added[..., *within]
     else:
         out = net(image, mask)
     out = out[0, :, :height, :width].clamp(0, 1)
     return out.permute(1, 2, 0).float().cpu().numpy()
 
 
-Box = tuple[slice, slice]
+def _parts(hole: np.ndarray, reach: int) -> list[tuple[slice, slice]]:
+    """Parts that hold all of a hole; a single one if they would be more work with what is around.
 
-
-def _boxes(hole: np.ndarray, reach: int, part: Box | None = None) -> list[tuple[Box, Box]]:
-    """Boxes that hold all of a hole, or of a part of it; and each with `reach` pixels around.
-
-    Two halves are boxes of their own where together they have fewer pixels.
+    A side of no whole strides is not parted: halvings round there by its length.
     """
-    rows, columns = part or tuple(slice(0, length) for length in hole.shape)
-    inside = hole[rows, columns]
-    if not inside.any():
-        return []
-    tight = []
-    for place, axis in ((rows, 1), (columns, 0)):
-        at = np.flatnonzero(inside.any(axis)) + place.start
-        tight.append(slice(int(at[0]), int(at[-1]) + 1))
-    box = [_widened(*pair, reach) for pair in zip(tight, hole.shape, strict=True)]
-    sides = [place.stop - place.start for place in tight]
-    along = int(np.argmax(sides))
-    middle = tight[along].start + sides[along] // 2
-    halves = []
-    if sides[along] > reach:
-        for half in (slice(tight[along].start, middle), slice(middle, tight[along].stop)):
-            halves += _boxes(hole, reach, (*tight[:along], half, *tight[along + 1 :]))
-    whole = [(tuple(tight), tuple(box))]
-    return halves if halves and _area(halves) < _area(whole) else whole
-
-
-def _widened(place: slice, length: int, reach: int) -> slice:
-    """A part of an axis with what is around it, in whole strides; or the axis if it has none."""
-    if length % 4:
-        return slice(0, length)
-    first, last = max(0, place.start - reach), min(length, place.stop + reach)
-    return slice(first // 4 * 4, -(-last // 4) * 4)
-
-
-def _area(boxes: list[tuple[Box, Box]]) -> int:
-    return sum(math.prod(place.stop - place.start for place in box) for _, box in boxes)
-
-
-def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
-    """Raise ValueError, naming both files, if a network gave NaN or infinity."""
-    if not np.isfinite(result).all():
-        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")
+    parts = []
+    for corner in product(*(range(0, length, _PART) for length in hole.shape)):
+        at = np.argwhere(hole[tuple(slice(place, place + _PART) for place in corner)]) + corner
+        if len(at):
+            parts.append(tuple(map(slice, at.min(axis=0), at.max(axis=0) + 1)))
+    pixels = sum(math.prod(p.stop - p.start + 2 * reach for p in part) for part in parts)
+    if pixels > hole.size or any(length % 4 for length in hole.shape):
+        return [tuple(slice(0, length) for length in hole.shape)]
+    return parts
 
 
 def _wide(net: InpaintingNet, hole: np.ndarray) -> np.ndarray:
