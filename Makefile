@@ -30,7 +30,7 @@ install: $(READY)  ## make .venv and install the tested versions of everything i
 $(READY): pyproject.toml constraints.txt trained.txt
 	@echo "installing into $(VENV): minutes, about 6 GB"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,texture]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r trained.txt
 	@touch $@
 

@@ -146,7 +146,7 @@ def _measure(net, given, path: Path, mask: Path) -> dict:
     if hole.all() or not hole.any():
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
     out = inpainting.coarse_to_fine(net, truth, hole)
-    inpainting.check_numbers(out, given.checkpoint, path)
+    options.check_numbers(out, given.checkpoint, path)
     comp = np.where(hole[..., None], out, truth)
     comps, truths = (torch.from_numpy(a.transpose(2, 0, 1))[None] for a in (comp, truth))
     distance = evaluation.lite0_distance(comps, truths).item()

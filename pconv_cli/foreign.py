@@ -1,9 +1,13 @@
 """Other people's weights, recognised by their keys and run with the arithmetic they grew up with.
 
-Three layouts are known: P-Conv's partial U-Net (`downN.pconv.img_conv...`), P-Conv's traditional
-U-Net (`downN.layer...`), and that of naoto0804's partial U-Net and of many copies
-(`enc_N.conv.input_conv...`, earlier `enc_N.conv.conv2d...`).  The partial convolutions of all of
-them divide by sum(M), without sum(1).
+Four layouts are known: P-Conv's partial U-Net (`downN.pconv.img_conv...`), P-Conv's traditional
+U-Net (`downN.layer...`), that of naoto0804's partial U-Net and of many copies
+(`enc_N.conv.input_conv...`, earlier `enc_N.conv.conv2d...`), and that of MMEditing's
+(`encoder.encN.conv...`).  The partial convolutions of the first three divide by sum(M), without
+sum(1); MMEditing's are those of eq. 1.
+
+NVIDIA publishes a layer, which `PartialConv2d` is a drop-in for, and no U-Net.  Files of
+tanimutomo's U-Net do not tell how many of their levels are used.
 """
 
 import re
@@ -13,16 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pconv_core.layers import UnscaledPartialConv2d
-from pconv_core.models import MIN_SIZE, Block, InpaintingNet, PConvUNet, check_pair
+from pconv_core.layers import PartialConv2d, UnscaledPartialConv2d
+from pconv_core.models import MIN_SIZE, Block, InpaintingNet, Normalise, PConvUNet, check_pair
 
-KNOWN = "P-Conv's (either U-Net), or named enc_N.conv.input_conv and so on, as naoto0804's"
+KNOWN = "P-Conv's (either U-Net), MMEditing's partial U-Net, "
+KNOWN += "or named enc_N.conv.input_conv and so on, as naoto0804's"
 # (side, level from 1, parameter)
 _PCONV_CONV = re.compile(r"^(down|up)(\d+)\.pconv\.img_conv\.(?:\d+\.)?(weight|bias)$")
 # P-Conv computes the norms of its encoder, too, but throws the result away.
 _PCONV_NORM = re.compile(r"^(up)(\d+)\.norm\.(?:\d+\.)?(\w+)$")
 _PUBLIC_CONV = re.compile(r"^(enc|dec)_(\d+)\.conv\.(?:input_conv|conv2d)\.(weight|bias)$")
 _PUBLIC_NORM = re.compile(r"^(enc|dec)_(\d+)\.bn\.(\w+)$")
+_MM = r"^(?:generator\.)?(?:encoder|decoder)\.(enc|dec)(\d+)\."
+_MM_CONV, _MM_NORM = (re.compile(_MM + end) for end in (r"conv\.(weight|bias)$", r"bn\.(\w+)$"))
 _PCONV_UNET = re.compile(r"^(down|up)(\d+)\.(?:layer\.(\d+)\.)?(\w+)$")
 _NO_UNET = "the weights are not those of P-Conv's traditional U-Net"
 _SIDES = {"down": "down", "enc": "down", "up": "up", "dec": "up"}
@@ -39,16 +46,19 @@ class _MinusOneToOne(nn.Module):
 
 
 class ForeignPConvUNet(PConvUNet):
-    """A partial U-Net in P-Conv's or naoto0804's layout, with the levels that its weights have."""
+    """A partial U-Net in a layout of others, with the levels that its weights have."""
 
     def __init__(self, state: dict[str, Tensor]):
         super().__init__(levels=0)
+        kind = UnscaledPartialConv2d
         if any(_PCONV_CONV.match(key) for key in state):
             conv, norm = _PCONV_CONV, _PCONV_NORM
             self.normalise = _MinusOneToOne()
+        elif any(_MM_CONV.match(key) for key in state):
+            conv, norm, kind = _MM_CONV, _MM_NORM, PartialConv2d
+            self.normalise = Normalise([0.5] * 3, [0.5] * 3)
         else:
             conv, norm = _PUBLIC_CONV, _PUBLIC_NORM
-        kind = UnscaledPartialConv2d
         weights, norms = _grouped(state, conv), _grouped(state, norm)
         for place in sorted(place for place in weights if place[0] == "down"):
             level = _level(kind, weights[place], norms.get(place, {}), 2, nn.ReLU())
@@ -125,7 +135,7 @@ def build(state: dict) -> InpaintingNet | None:
     """
     state = {str(k).removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
     try:
-        if any(_PCONV_CONV.match(k) or _PUBLIC_CONV.match(k) for k in state):
+        if any(layout.match(k) for k in state for layout in (_PCONV_CONV, _PUBLIC_CONV, _MM_CONV)):
             return ForeignPConvUNet(state).eval()
         if any(_PCONV_UNET.match(k) for k in state):
             return ForeignUNet(state).eval()

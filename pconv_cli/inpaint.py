@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ImageColor
 from tqdm import tqdm
 
-from pconv_cli import files, options, pictures
+from pconv_cli import files, options, pictures, texture
 from pconv_core import photos
 
 _LARGE_HOLE = 0.8
@@ -36,6 +36,22 @@ def add(command) -> None:
     )
     rim = "enlarge the holes by so many pixels, against a rim of old colour (default 0)"
     option("--grow", type=float, default=0, metavar="PIXELS", help=rim)
+    detail = (
+        "add fine detail from patches of the picture, in large holes, which are blurred without "
+    )
+    detail += (
+        f"it: 0 to 1, {texture.AMOUNT} if no number is given (default 0: none); needs the extra "
+    )
+    detail += "[texture]"
+    option(
+        "--texture",
+        type=float,
+        nargs="?",
+        const=texture.AMOUNT,
+        default=0,
+        metavar="AMOUNT",
+        help=detail,
+    )
     option(
         "--hole-colour",
         type=_colour,
@@ -54,6 +70,10 @@ def run(given) -> None:
         raise ValueError("--hole-colour is for pictures without --mask; it should be one of them")
     if not 0 <= given.grow < np.inf:
         raise ValueError(f"--grow is {given.grow:g}; it should be at least 0")
+    if not 0 <= given.texture <= 1:
+        raise ValueError(f"--texture is {given.texture:g}; it should be from 0 to 1")
+    if given.texture:
+        texture.check()
     if given.image.is_dir():
         _repair_folder(given)
         return
@@ -149,7 +169,8 @@ def _repair(network, given, image: Path, mask: Path | None, out: Path) -> None:
         _say("note", f"{image} is CMYK and is written as RGB; .tif would keep its inks")
     net = network()
     filled = inpainting.inpaint(net, picture.rgb(), unknown)
-    inpainting.check_numbers(filled, given.checkpoint, image)
+    options.check_numbers(filled, given.checkpoint, image)
+    filled = texture.textured(filled, unknown, given.texture)
     pictures.write(pictures.filled(picture, filled, hole), out)
 
 

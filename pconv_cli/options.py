@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pconv_core import weights
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ def add(command: ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         metavar="FILE",
-        help="trained weights: of this project, of P-Conv, or named as naoto0804's",
+        help="trained weights: of this project, of P-Conv, of MMEditing, or named as naoto0804's",
     )
     network.add_argument(
         "--weights",
@@ -92,3 +94,9 @@ def network(given: Namespace) -> "InpaintingNet":
     given.checkpoint = given.checkpoint or weights.path(given.weights)
     net = load_network(given.checkpoint).folded()
     return net.to(hardware.device(), memory_format=torch.channels_last)
+
+
+def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
+    """Raise ValueError, naming both files, if a network gave NaN or infinity."""
+    if not np.isfinite(result).all():
+        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")

@@ -1,14 +1,16 @@
 """Train a network on a folder of photographs.
 
-The holes are irregular.  Cut off at any moment, the same command goes on where it was, if --resume
-is among its options.  SIGTERM and Ctrl-C save first, when the step is done, and end with exit code
-75 and 130; a second Ctrl-C ends at once.  Under torchrun several processes share each step.
+The holes are irregular.  In the folder, a_mask.png and b.jpg.png beside a.jpg and b.jpg are masks,
+and no photographs; --masks may name it too, or a folder in it.  Cut off at any moment, the same
+command goes on where it was, if --resume is among its options.  SIGTERM and Ctrl-C save first,
+when the step is done, and end with exit code 75 and 130; a second Ctrl-C ends at once.  Under
+torchrun several processes share each step.
 """
 
 import sys
 from pathlib import Path
 
-from pconv_cli import options
+from pconv_cli import files, options
 from pconv_core.masks import KINDS
 
 # What decides the weights, so that a run is not gone on with by mistake as another.
@@ -117,13 +119,13 @@ def _run(given) -> None:
 
     _check(given)
     start = None if given.start is None else checkpoints.read(given.start)
-    photos = data.open_photos(given.images, "train")
+    photos, left, masks = _opened(given)
     samples = data.Samples(
         photos,
         given.size,
         given.seed,
         span=tuple(given.crop_span),
-        masks=None if given.masks is None else data.MaskFolder(given.masks, given.mask_hole),
+        masks=masks,
         kind=given.mask_kind,
         unreadable=_unreadable(given),
     )
@@ -136,7 +138,9 @@ def _run(given) -> None:
         perceptual=given.lambda_perceptual,
     )
     with distributed.group() as device:
-        if given.masks is not None and distributed.rank() == 0:
+        if left and distributed.rank() == 0:
+            print(f"note: {left} pictures are masks and not trained on", file=sys.stderr)
+        if masks is not None and distributed.rank() == 0:
             _say_ratio(samples, given.mask_hole)
         of_step = given.batch_size * distributed.processes()
         begun = _begun(given)
@@ -177,6 +181,36 @@ def _run(given) -> None:
         )
         if distributed.rank() == 0:
             print(f"{steps} steps done; weights in {given.checkpoint}")
+
+
+def _opened(given) -> tuple:
+    """The photographs without the masks among them, how many these are, the masks of --masks."""
+    from pconv_core import data
+
+    photos = data.open_photos(given.images, "train")
+    masks = None if given.masks is None else data.MaskFolder(given.masks, given.mask_hole)
+    paths = [photos.path(number) for number in range(len(photos))]
+    alone, beside = (set(part) for part in files.parted(paths))
+    if masks is not None and given.images != "embedded":
+        inside, root = Path(given.masks).resolve(), photos.root.resolve()
+        if inside == root:
+            masks.masks = _among(masks.masks, beside)
+        else:
+            alone -= {
+                p for p in alone if (root / p.relative_to(photos.root)).is_relative_to(inside)
+            }
+    left = len(paths) - len(alone)
+    return _among(photos, alone) if left else photos, left, masks
+
+
+def _among(listed, kept: set[Path]):
+    """Those of a folder's pictures that are in a set."""
+    if not kept:
+        raise ValueError(
+            f"{listed.name} should hold photographs and, as --masks names it too, masks with their "
+            "names, a_mask.png for a.jpg"
+        )
+    return listed.subset([k for k in range(len(listed)) if listed.path(k) in kept], listed.name)
 
 
 def _unreadable(given) -> Path:

@@ -5,7 +5,6 @@ from functools import partial
 
 import cv2
 import numpy as np
-import patchmatch as library
 import torch
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
@@ -78,6 +77,8 @@ def patchmatch(images: Tensor, masks: Tensor) -> Tensor:
     Its search is random, but begins at the same number for every picture.  A picture of which
     nothing is known is filled with black.
     """
+    import patchmatch as library  # here: the package is an extra
+
     filled = []
     for image, mask in zip(images * masks, masks, strict=True):
         pixels = np.rint(picture_of(image) * 255).astype(np.uint8)

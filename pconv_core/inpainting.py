@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,14 +16,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pconv_core.masks.shape import depth
-from pconv_core.models import MIN_SIZE, InpaintingNet
+from pconv_core.models import MIN_SIZE, InpaintingNet, RefinedUNet
 
 __all__ = [
     "FADE",
     "OVERLAP",
     "REACH",
     "WINDOW",
-    "check_numbers",
     "coarse_to_fine",
     "fill",
     "halvings",
@@ -39,6 +37,7 @@ OVERLAP = 256
 REACH = 1 / 8
 # Depth in pixels over which a level hands over to the coarser one.
 FADE = 16
+_PART = 256  # pixels; of a picture, where it is worked on only around its hole
 
 # (network, picture, hole) -> I_out, as `fill`.
 Pass = Callable[[InpaintingNet, np.ndarray, np.ndarray], np.ndarray]
@@ -71,7 +70,9 @@ def inpaint(
         In [0, 1]; exactly `rgb` where there is no hole.
     """
     in_windows = partial(_in_windows, window=window, overlap=overlap)
-    return np.where(hole[..., None], coarse_to_fine(net, rgb, hole, in_windows), rgb)
+    out = coarse_to_fine(net, rgb, hole, in_windows)
+    np.copyto(out, rgb, where=~hole[..., None])
+    return out
 
 
 def coarse_to_fine(
@@ -94,12 +95,17 @@ def coarse_to_fine(
         return one_pass(net, rgb, hole)
     small, small_hole = _halved(rgb, hole)
     filled = coarse_to_fine(net, small, small_hole, one_pass)
-    coarse = _doubled(np.where(small_hole[..., None], filled, small), hole.shape)
-    inside = depth(wide)
-    deep = inside > FADE
-    out = one_pass(net, np.where(deep[..., None], coarse, rgb), hole & ~deep)
-    share = np.minimum(inside[wide] / FADE, 1).astype(np.float32)[:, None]
-    out[wide] = (1 - share) * out[wide] + share * coarse[wide]
+    np.copyto(filled, small, where=~small_hole[..., None])
+    known = _doubled(filled, hole.shape)  # of a large picture no array more than is needed
+    del small, filled
+    coarse = known[wide]
+    inside = depth(wide)[wide]
+    share = np.minimum(inside / FADE, 1).astype(np.float32)[:, None]
+    deep = np.zeros_like(hole)
+    deep[wide] = inside > FADE
+    np.copyto(known, rgb, where=~deep[..., None])
+    out = one_pass(net, known, hole & ~deep)
+    out[wide] = (1 - share) * out[wide] + share * coarse
     return out
 
 
@@ -121,15 +127,38 @@ def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     # Zeros below and on the right: hole.
     pad = (0, max(0, MIN_SIZE - width), 0, max(0, MIN_SIZE - height))
     image, mask = F.pad(image, pad), F.pad(mask, pad)
-    out = net(image.contiguous(memory_format=torch.channels_last), mask)
+    image = image.contiguous(memory_format=torch.channels_last)
+    if isinstance(net, RefinedUNet):
+        smooth, mean = net.begin(image, mask)
+        out = net.normalise.inverse(smooth)
+        for part in _parts(mask[0, 0].cpu().numpy() == 0, net.reach):
+            # In whole strides, so that the box is halved as all of it would be.
+            first = [max(0, place.start - net.reach) // 4 * 4 for place in part]
+            last = [-(-(place.stop + net.reach) // 4) * 4 for place in part]
+            box = (..., *map(slice, first, last))
+            added = net.finish(smooth[box], mean, mask[box])
+            within = (slice(p.start - f, p.stop - f) for p, f in zip(part, first, strict=True))
+            out[..., *part] = added[..., *within]
+    else:
+        out = net(image, mask)
     out = out[0, :, :height, :width].clamp(0, 1)
     return out.permute(1, 2, 0).float().cpu().numpy()
 
 
-def check_numbers(result: np.ndarray, checkpoint: Path, image: Path) -> None:
-    """Raise ValueError, naming both files, if a network gave NaN or infinity."""
-    if not np.isfinite(result).all():
-        raise ValueError(f"the network of {checkpoint} gave values that are no numbers for {image}")
+def _parts(hole: np.ndarray, reach: int) -> list[tuple[slice, slice]]:
+    """Parts that hold all of a hole; a single one if they would be more work with what is around.
+
+    A side of no whole strides is not parted: halvings round there by its length.
+    """
+    parts = []
+    for corner in product(*(range(0, length, _PART) for length in hole.shape)):
+        at = np.argwhere(hole[tuple(slice(place, place + _PART) for place in corner)]) + corner
+        if len(at):
+            parts.append(tuple(map(slice, at.min(axis=0), at.max(axis=0) + 1)))
+    pixels = sum(math.prod(p.stop - p.start + 2 * reach for p in part) for part in parts)
+    if pixels > hole.size or any(length % 4 for length in hole.shape):
+        return [tuple(slice(0, length) for length in hole.shape)]
+    return parts
 
 
 def _wide(net: InpaintingNet, hole: np.ndarray) -> np.ndarray:
@@ -169,7 +198,7 @@ def _in_windows(
     weights = np.zeros((*hole.shape, 1), dtype=np.float32)
     parts = product(*(_windows(length, window, overlap) for length in hole.shape))
     parts = [part for part in parts if hole[part].any()]
-    for part in tqdm(parts, desc="windows", leave=False, disable=len(parts) < 4):
+    for part in tqdm(parts, desc="windows", leave=False, delay=2):  # of seconds
         weight = _fade(part, hole.shape, overlap)
         filled[part] += weight * fill(net, rgb[part], hole[part])
         weights[part] += weight

@@ -271,7 +271,9 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add to features (N, channels, H, W)."""
-        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, LEAK)), LEAK))
+        # In place what no gradient needs: fresh memory of a large picture takes time.
+        inner = F.leaky_relu(self.first(F.leaky_relu(x, LEAK)), LEAK, inplace=True)
+        return self.second(inner).add_(x)
 
 
 class RefinedUNet(InpaintingNet):
@@ -286,6 +288,8 @@ class RefinedUNet(InpaintingNet):
     `levels` are the halvings of the continuation's pyramid; `base_channels`, the width at full
     resolution, is doubled at each of the two others.
     """
+
+    reach = 52  # pixels from one that decides of another in U: 49, rounded up to whole strides
 
     def __init__(self, levels: int = 8, base_channels: int = 64):
         super().__init__()
@@ -308,12 +312,20 @@ class RefinedUNet(InpaintingNet):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Inpaint; arguments, result and errors as `PConvUNet.forward`."""
+        smooth, mean = self.begin(image, mask)
+        return self.finish(smooth, mean, mask)
+
+    def begin(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """S and the mean of what is known, both standardised."""
         check_pair(image, mask, smallest=MIN_SIZE)
         x = torch.where(mask.bool(), self.normalise(image), 0)
-        smooth = continuation(x, mask, self.levels)
-        hole = 1 - mask
-        seen = torch.cat([smooth - known_mean(x, mask), hole], dim=1).to(image.dtype)
-        return self.normalise.inverse(smooth + hole * self.pass_through(seen)).to(image.dtype)
+        return continuation(x, mask, self.levels), known_mean(x, mask)
+
+    def finish(self, smooth: Tensor, mean: Tensor, mask: Tensor) -> Tensor:
+        """Add U; pixels farther than `reach` from a hole do not matter to it."""
+        hole, dtype = 1 - mask, self.last.weight.dtype
+        seen = torch.cat([smooth - mean, hole], dim=1).to(dtype)
+        return self.normalise.inverse(smooth + hole * self.pass_through(seen)).to(dtype)
 
     def pass_through(self, x: Tensor) -> Tensor:
         """Encode and decode the continuation less its mean, and the hole: (N, 4, H, W)."""

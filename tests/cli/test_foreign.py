@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pconv_cli import foreign, weights
 from pconv_cli.foreign import ForeignPConvUNet, build
-from pconv_core.layers import PartialConv2d
+from pconv_core.layers import PartialConv2d, UnscaledPartialConv2d
 
 MEAN, STD = (
     torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -88,6 +88,22 @@ def public_state(levels, seed, name="input_conv", bias=False):
         if n > 1:
             put(state, f"enc_{n}.bn", norm(b))
             put(state, f"dec_{n}.bn", norm(a))
+    return state
+
+
+def mm_state(levels, seed):
+    """As MMEditing's `PConvInpaintor` saves itself: a bias where there is no norm."""
+    torch.manual_seed(seed)
+    state, wide = {"loss_percep.vgg.vgg_layers.0.weight": torch.randn(4, 3, 3, 3)}, widths(levels)
+    for n in range(1, levels + 1):
+        a, b = wide[n - 1], wide[n]
+        for side, (i, o, k) in {"enc": (a, b, kernel(n)), "dec": (a + b, a, 3)}.items():
+            name = f"generator.{side}oder.{side}{n}"
+            entry = conv(o, i, k, n == 1)
+            entry["weight"] /= i * k**2  # eq. 1 multiplies by that
+            put(state, f"{name}.conv", {**entry, "weight_mask_updater": torch.ones(o, i, k, k)})
+            if n > 1:
+                put(state, f"{name}.bn", norm(o))
     return state
 
 
@@ -180,6 +196,27 @@ def public_by_hand(state, image, mask, with_ones=False, name="input_conv"):
     return x * STD + MEAN
 
 
+def mm_by_hand(state, image, mask, with_ones=True):
+    """The output of MMEditing's `PConvEncoderDecoder`, from [-1, 1] to [0, 1]."""
+    x, m = (image * 2 - 1) * mask, mask.expand_as(image)
+    levels = sum("enc" in k and k.endswith("conv.weight") for k in state)
+    skips = []
+
+    def level(x, m, name, stride, slope):
+        x, m = partial(x, m, entries(state, f"{name}.conv"), stride, with_ones)
+        normed = entries(state, f"{name}.bn")
+        return F.leaky_relu(batch_norm(x, normed) if normed else x, slope), m
+
+    for n in range(1, levels + 1):
+        skips.append((x, m))
+        x, m = level(x, m, f"generator.encoder.enc{n}", 2, 0.0)
+    for n in range(levels, 0, -1):
+        skip, skip_mask = skips.pop()
+        x, m = (torch.cat(p, 1) for p in ((doubled(x, skip), skip), (doubled(m, skip), skip_mask)))
+        x, m = level(x, m, f"generator.decoder.dec{n}", 1, 0.2 if n > 1 else 1.0)
+    return x / 2 + 0.5
+
+
 # The three partial and the one traditional network of P-Conv's README, 256 pixels and 224, and
 # naoto0804's: (state, arithmetic, height and width).
 FILES = {
@@ -188,6 +225,8 @@ FILES = {
     "P-Conv 224": (lambda: pconv_state(8, 2), pconv_by_hand, (224, 224)),
     "P-Conv U-Net": (lambda: unet_state(8, 3), unet_by_hand, (256, 256)),
     "naoto0804": (lambda: public_state(7, 4), public_by_hand, (256, 256)),
+    "MMEditing": (lambda: mm_state(7, 8), mm_by_hand, (256, 256)),
+    "MMEditing, odd sides": (lambda: mm_state(3, 9), mm_by_hand, (61, 75)),
     "P-Conv, odd sides": (lambda: pconv_state(3, 5), pconv_by_hand, (61, 75)),
     "naoto0804, odd sides": (lambda: public_state(3, 6), public_by_hand, (61, 75)),
     "naoto0804, earlier": (
@@ -224,6 +263,15 @@ def test_sum_1_put_in_is_seen(monkeypatch, name):
         assert (wrong - expected).abs().max() < 1e-3 * expected.abs().max()
 
 
+def test_sum_1_left_out_is_seen(monkeypatch):
+    state, given = mm_state(4, 0), pair()
+    monkeypatch.setattr(foreign, "PartialConv2d", UnscaledPartialConv2d)
+    with torch.no_grad():
+        wrong = build(state)(*given)
+        assert (wrong - mm_by_hand(state, *given)).abs().max() > 0.01
+        torch.testing.assert_close(wrong, mm_by_hand(state, *given, with_ones=False))
+
+
 def test_the_order_of_the_skip_is_seen():
     state, given = unet_state(4, 0), pair()
     other = dict(state)
@@ -249,6 +297,7 @@ def test_weights_that_do_not_fit_or_are_unknown(tmp_path):
         (unet_state(3, 0), "down1.layer.0.weight"),
         (unet_state(3, 0), "up1.weight"),
         (public_state(3, 0), "enc_2.conv.input_conv.weight"),
+        (mm_state(3, 0), "generator.encoder.enc2.conv.weight"),
     ):
         del state[missing]
         torch.save(state, tmp_path / "broken.pt")

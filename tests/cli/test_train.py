@@ -6,13 +6,14 @@ import torch
 from PIL import Image
 
 from pconv_cli.__main__ import main
+from pconv_core import data
 
 
-def train(folder, *more):
+def train(folder, *more, images="embedded"):
     small = ["--size", "32", "--base-channels", "2", "--batch-size", "2", "--workers", "0"]
     small += ["--lambda-perceptual", "0", "--lambda-style", "0", "--features", "random"]
     small += ["--feature-width", "0.0625", "--checkpoint", str(folder / "net.pt")]
-    return main(["train", "--images", "embedded", *small, *(str(m) for m in more)])
+    return main(["train", "--images", str(images), *small, *(str(m) for m in more)])
 
 
 def save_masks(folder, hole, known=255, marked=0):
@@ -64,3 +65,35 @@ def test_a_resumed_run_may_change_when_told_so(tmp_path, capsys):
     assert "cosine None instead of True, model 'pconv' instead of 'conv', steps None " in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("where", ["", "beside", "below"])
+def test_masks_among_the_photographs_are_not_trained_on(tmp_path, capsys, where):
+    """Photographs are grey, masks black and white: no photograph that is seen is."""
+    folder, hole = tmp_path / "in", np.zeros((64, 64), bool)
+    hole[:, 20:30] = True
+    save_masks(folder, hole)
+    for k in range(3):
+        name = f"{k}_mask00{k}.png" if where != "below" else f"m/{k}.png"
+        (folder / "m").mkdir(exist_ok=True)
+        (folder / f"{k}.png").rename(folder / name)
+        Image.fromarray(np.full((64, 64), 100 + k, np.uint8)).save(folder / f"{k}.jpg")
+    masks = {"": [], "beside": ["--masks", folder], "below": ["--masks", folder / "m"]}[where]
+    seen, read = [], data.Samples.__getitem__
+
+    def noted(samples, number):
+        seen.append(read(samples, number))
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data.Samples, "__getitem__", noted)
+        assert train(tmp_path, "--steps", "4", *masks, images=folder) == 0
+    assert "note: 3 pictures are masks and not trained on" in capsys.readouterr().err
+    assert all(0.38 < image.min() <= image.max() < 0.41 for image, _ in seen)
+    assert not where or all(0.7 < mask.mean() < 0.9 for _, mask in seen)
+
+
+def test_a_folder_of_photographs_alone_has_no_masks_in_it(tmp_path, capsys):
+    save_masks(tmp_path / "in", np.eye(64) > 0)
+    assert train(tmp_path, "--masks", tmp_path / "in", "--steps", "1", images=tmp_path / "in") == 2
+    assert "masks with their names, a_mask.png for a.jpg" in capsys.readouterr().err

@@ -189,3 +189,33 @@ def test_a_large_hole_ends_in_colours_that_fit(shipped, colour):
     assert not (np.abs(found - IMAGENET_MEAN) < 1 / 255).all(axis=1).any()
     single = inpainting.fill(build_model("pconv", 64, 4, seed=0).eval(), plain, hole)[hole]
     assert (np.abs(single - IMAGENET_MEAN) < 1 / 255).all(axis=1).any()
+
+
+@pytest.mark.parametrize("size", [(640, 768), (639, 768), (36, 200)])
+def test_only_where_there_is_hole_is_exact(size):
+    """The network's own pass is of the whole picture; `fill` computes parts of it."""
+    net, generator = build_model("refined", 64, 2, seed=0).eval(), torch.Generator().manual_seed(1)
+    for weight in (p for p in net.parameters() if p.dim() == 4):
+        torch.nn.init.kaiming_normal_(weight, generator=generator)
+    net.last.weight.data /= 200  # in [0, 1], so that nothing is clipped
+    hole = square(*size, min(size) - 20) & ~square(*size, min(size) - 32)
+    hole[:9, :9], hole[:, size[1] // 2 :] = True, False
+    rgb, known = noise(*size), torch.from_numpy(~hole).float()[None, None]
+    with torch.no_grad():
+        whole = net(torch.from_numpy(rgb.transpose(2, 0, 1))[None], known)
+    whole = whole[0].permute(1, 2, 0).clamp(0, 1).numpy()
+    assert whole[hole].std() > 0.05
+    assert len(inpainting._parts(hole, net.reach)) > (size == (640, 768))
+    np.testing.assert_allclose(inpainting.fill(net, rgb, hole), whole, atol=1e-5)
+
+
+def test_parts_leave_out_what_is_far_from_a_hole():
+    corners = square(1024, 1024, 20, 10, 10) | square(1024, 1024, 20, 900, 980)
+    frame = square(1024, 1024, 900) & ~square(1024, 1024, 868)
+    for hole, most in ((corners, 0.05), (frame, 0.75), (noise(1024, 1024)[..., 0] < 0.1, 1)):
+        parts, held = inpainting._parts(hole, 52), np.zeros((1024, 1024), int)
+        for part in parts:
+            held[part] += 1
+        assert (held[hole] == 1).all()
+        around = [tuple(slice(max(0, p.start - 52), p.stop + 52) for p in part) for part in parts]
+        assert sum(hole[part].size for part in around) <= most * hole.size

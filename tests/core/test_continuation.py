@@ -96,3 +96,14 @@ def test_network_gives_a_plain_surface_back_whatever_its_colour():
             for colour in (torch.tensor([0.8, 0.1, 0.1]), torch.tensor([0.2, 0.3, 0.9]))
         ]
     torch.testing.assert_close(*added, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(129, 300), (300, 129), (256, 257)])
+def test_tiles_change_nothing(monkeypatch, shape):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, *shape, generator=generator)
+    mask = (torch.rand(2, 1, *shape, generator=generator) < 0.5).float()
+    mask[..., 60:110, 20:90], mask[..., 128:, 128:] = 0, 1
+    tiled = continuation(image, mask, 6)
+    monkeypatch.setattr("pconv_core.continuation._TILE", 1000)
+    torch.testing.assert_close(continuation(image, mask, 6), tiled, rtol=0, atol=1e-6)
