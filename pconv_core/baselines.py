@@ -13,8 +13,6 @@ from pconv_core.continuation import continuation
 from pconv_core.evaluation import Fill, picture_of, tensor_of
 from pconv_core.models import composite
 
-__all__ = ["BASELINES"]
-
 OPENCV_RADIUS = 3
 PATCH_RADIUS = 3  # patches of 7 x 7, as Barnes et al. (2009) have them
 
@@ -66,11 +64,6 @@ def _opencv(images: Tensor, masks: Tensor, method: int) -> Tensor:
     return torch.stack(filled)
 
 
-# Fast marching (Telea 2004) and fluid dynamics (Bertalmio et al. 2001).
-telea = partial(_opencv, method=cv2.INPAINT_TELEA)
-navier_stokes = partial(_opencv, method=cv2.INPAINT_NS)
-
-
 def patchmatch(images: Tensor, masks: Tensor) -> Tensor:
     """Fill with patches of what is known, found as by Barnes et al. (2009); package PyPatchMatch.
 
@@ -90,8 +83,8 @@ def patchmatch(images: Tensor, masks: Tensor) -> Tensor:
 
 BASELINES: dict[str, Fill] = {
     "mean fill": mean_fill,
-    "Navier-Stokes": navier_stokes,
-    "Telea": telea,
+    "Navier-Stokes": partial(_opencv, method=cv2.INPAINT_NS),  # Bertalmio et al. (2001)
+    "Telea": partial(_opencv, method=cv2.INPAINT_TELEA),  # fast marching, Telea (2004)
     "biharmonic": biharmonic,
     "PatchMatch": patchmatch,
     "continuation": continuation_fill,

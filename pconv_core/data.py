@@ -326,9 +326,6 @@ def _held_back() -> Iterator[None]:
 
     They come to the whole group of processes; the training needs its loaders to end the step.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
         yield
@@ -338,8 +335,7 @@ def _held_back() -> Iterator[None]:
 
 def _begin_loader(_: int) -> None:
     """Begin a loader process, of which there are several, beside the training's threads."""
-    # torch sees to its own threads.  OpenCV is told 0, no threads at all: at 1 a forked process
-    # would wait for ever for the threads that its parent had.
+    # Of OpenCV none: at 1 a forked process would wait for ever for those that its parent had.
     cv2.setNumThreads(0)
 
 

@@ -18,17 +18,6 @@ from tqdm import tqdm
 from pconv_core.masks.shape import depth
 from pconv_core.models import MIN_SIZE, InpaintingNet, RefinedUNet
 
-__all__ = [
-    "FADE",
-    "OVERLAP",
-    "REACH",
-    "WINDOW",
-    "coarse_to_fine",
-    "fill",
-    "halvings",
-    "inpaint",
-]
-
 # A larger picture is worked on in windows, so that memory does not grow with it.
 WINDOW = 1024
 OVERLAP = 256

@@ -14,7 +14,7 @@ STAGES = (0, 2, 4, 10, 15)
 
 @lru_cache
 def network() -> nn.Module:
-    """Return the network as published, for what is `prepared`: on the CPU, in evaluation mode.
+    """Return the network as published: on the CPU, in evaluation mode.
 
     ValueError, with the command that installs it, if a package that it comes from is missing.
     """
@@ -29,11 +29,6 @@ def network() -> nn.Module:
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def prepared(images: Tensor) -> Tensor:
-    """RGB in [0, 1], of shape (N, 3, H, W), to the range that the network was trained on."""
-    return ((images.float() * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
-
-
 @torch.no_grad()
 def features(images: Tensor) -> list[Tensor]:
     """Outputs of the blocks `STAGES` for RGB in [0, 1], (N, 3, H, W), from 32 pixels a side on.
@@ -46,7 +41,8 @@ def features(images: Tensor) -> list[Tensor]:
     blocks = [module for module in net.modules() if isinstance(module, MBConvBlock)]
     hooks = [blocks[k].register_forward_hook(lambda *io: found.append(io[-1])) for k in STAGES]
     try:
-        net.extract_features(prepared(images))
+        x = (images.float() * 255 - 127) / 128  # the range that it was trained on
+        net.extract_features(x.contiguous(memory_format=torch.channels_last))
     finally:
         for hook in hooks:
             hook.remove()

@@ -22,7 +22,7 @@ def test_it_knows_what_it_sees(name, classes):
     )
     image = torch.from_numpy(square.transpose(2, 0, 1)).float()[None] / 255
     with torch.no_grad():
-        logits = lite0.network()(lite0.prepared(image))
+        logits = lite0.network()((image * 255 - 127) / 128)
     assert logits.argmax().item() in classes
 
 
@@ -37,7 +37,7 @@ def test_features_are_those_before_each_halving(height, width):
 def test_the_last_features_are_those_the_network_classifies():
     net, image = lite0.network(), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        whole = net.extract_features(lite0.prepared(image))
+        whole = net.extract_features((image * 255 - 127) / 128)
         ours = net.get_submodule("_conv_head")(lite0.features(image)[-1])
         ours = net.get_submodule("_bn1")(ours).clamp(0, 6)
     torch.testing.assert_close(ours, whole)
