@@ -62,23 +62,6 @@ def test_avif_whose_first_brand_is_of_structure_only(tmp_path):
     assert near(pictures.read(tmp_path / "a.avif").pixels, scene())
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
-def test_avif_in_a_folder_of_pictures_and_of_masks(tmp_path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(scene()).save(tmp_path / "in" / "a.avif")
-    frames = [Image.fromarray(scene() // k) for k in (1, 3)]
-    frames[0].save(tmp_path / "in" / "b.avif", save_all=True, append_images=frames[1:])
-    known = np.full((40, 60), 255, np.uint8)
-    known[10:20, 15:30] = 0
-    for name in "ab":
-        Image.fromarray(known).save(tmp_path / "masks" / f"{name}.avif", quality=80)
-    folders = [tmp_path / name for name in ("in", "masks", "out")]
-    arguments = zip(("--image", "--mask", "--out"), map(str, folders), strict=True)
-    assert main(["inpaint", *(a for pair in arguments for a in pair)]) == 0
-    assert near(pictures.read(tmp_path / "out" / "b.png").pixels[25:], scene()[25:])
-
-
 def test_heic(tmp_path):
     heif = pytest.importorskip("pillow_heif", reason="HEIC is read where pillow-heif is installed")
     picture = heif.from_pillow(Image.fromarray(scene()))

@@ -4,10 +4,6 @@ import pytest
 import torch
 
 from pconv_core import hardware
-from pconv_core.features import VGGFeatures
-from pconv_core.losses import InpaintingLoss
-from pconv_core.models import build_model
-from pconv_core.training import Switches, make_objective
 
 CPU = torch.device("cpu")
 
@@ -38,18 +34,3 @@ def test_a_gpu_that_emulates_it_takes_float32(has, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     taken = hardware.precision("auto", torch.device("cuda"))
     assert taken == ("bfloat16" if has else "float32")
-
-
-@pytest.mark.parametrize("has", [True, False])
-def test_the_objective_computes_in_what_was_taken(has, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has}, raising=False)
-    image, mask = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
-    mask[:, :, 20:40, 20:40] = 0
-
-    def total(precision):
-        net = build_model("pconv", 64, 4, seed=0)
-        loss = InpaintingLoss(VGGFeatures("random", 0.0625))
-        return make_objective(net, loss, Switches(precision=precision))(image, mask)[0].item()
-
-    assert total("auto") == total("bfloat16" if has else "float32")
-    assert total("bfloat16") != total("float32")
