@@ -21,8 +21,7 @@ def test_no_border_at_sixty_per_cent_is_no_solid_block(number):
 def test_map_of_times(size, margin, share):
     pixels = int(share * (size[0] - 2 * margin) * (size[1] - 2 * margin))
     times, centres, found = strokes.draw(size, margin, pixels, generator(1, 2, "mask"))
-    assert times.shape == size
-    assert times.dtype == np.uint8
+    assert (times.shape, times.dtype) == (size, np.uint8)
     assert len(centres) <= strokes.NEVER
     assert times[times < strokes.NEVER].max() < len(centres)
     assert (centres >= margin).all()

@@ -37,8 +37,7 @@ def test_the_hole_has_exactly_the_pixels_asked_for(height, width, share, border,
     margin = 0 if border else margin_pixels((height, width))
     pixels = max(1, round(share * (height - 2 * margin) * (width - 2 * margin)))
     mask = thin.draw((height, width), margin, pixels, generator(3, number, "thin"))
-    assert mask.shape == (height, width)
-    assert mask.dtype == np.float32
+    assert (mask.shape, mask.dtype) == ((height, width), np.float32)
     assert set(np.unique(mask)) <= {0, 1}
     assert (mask == 0).sum() == pixels
     rows, columns = np.nonzero(mask == 0)

@@ -55,9 +55,12 @@ def test_hashes_stay_those_that_they_were(tiny):
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda p: p.parent.name)
-def test_committed_rows_are_those_that_the_settings_ask_for(path):
-    lines = tables.asked_for(Experiment(path.parent.name, EXPERIMENTS), path.parent)
+def test_committed_tables_are_made_of_rows_that_the_settings_ask_for(path, tmp_path):
+    name = path.parent.name
+    lines = tables.asked_for(Experiment(name, EXPERIMENTS), path.parent)
     assert len(lines) == len(pd.read_csv(path))
+    (tmp_path / "reference").symlink_to(path.parents[1])
+    assert tables.make(name, tmp_path, EXPERIMENTS)
 
 
 def test_what_decides_changes_the_hash(tiny):
