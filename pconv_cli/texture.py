@@ -7,7 +7,7 @@ import numpy as np
 
 from pconv_core.masks.shape import depth
 
-# Chosen on BSDS500's validation photographs.
+# Chosen on seven of BSDS500's validation photographs.
 AMOUNT = 0.5
 _FINE = 4  # pixels, standard deviation of the Gaussian that parts what is fine from what is coarse
 _RIM = 8  # pixels; up to here from what is known the network sees detail itself

@@ -421,18 +421,20 @@ MODELS = {
 }
 
 
-def build_model(name: str, size: int, base_channels: int, seed: int) -> InpaintingNet:
-    """Make a network of `MODELS` with reproducible initial weights; ValueError if there is none.
+def build_model(name: str | type, size: int, base_channels: int, seed: int) -> InpaintingNet:
+    """Make a network of `MODELS`, or of a class, its initial weights those of the random seed.
 
+    ValueError if none has the name.
     `size`, that of training in pixels, is kept as `trained_size` and fixes the number of levels,
-    but of "unet".  The global random generator is left as it was.
+    but of `UNet`.  The global random generator is left as it was.
     """
-    if name not in MODELS:
+    kind = name if isinstance(name, type) else MODELS.get(name)
+    if kind is None:
         raise ValueError(f"model is {name!r}; it should be one of {', '.join(MODELS)}")
-    levels = 4 if name == "unet" else levels_for(size)
+    levels = 4 if issubclass(kind, UNet) else levels_for(size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = MODELS[name](levels=levels, base_channels=base_channels)
+        net = kind(levels=levels, base_channels=base_channels)
     net.trained_size = size
     return net
 

@@ -14,7 +14,7 @@ from pconv_core.data import Samples
 from pconv_core.features import VGGFeatures
 from pconv_core.layers import PartialConv2d, UnscaledPartialConv2d
 from pconv_core.losses import InpaintingLoss
-from pconv_core.models import InpaintingNet, Normalise, PConvUNet, UNet, composite, levels_for
+from pconv_core.models import InpaintingNet, Normalise, PConvUNet, build_model, composite
 from pconv_core.training import Stage
 from pconv_study.settings import pick
 
@@ -182,12 +182,7 @@ def definitions(settings: dict) -> dict[str, int]:
 def network(settings: dict, seed: int) -> InpaintingNet:
     """Make the network of a cell, its initial weights those of the random seed."""
     kind = mixed(settings["network"], InpaintingNet)
-    levels = 4 if issubclass(kind, UNet) else levels_for(settings["size"])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = kind(levels=levels, base_channels=settings["base_channels"])
-    net.trained_size = settings["size"]
-    return net
+    return build_model(kind, settings["size"], settings["base_channels"], seed)
 
 
 def loss(settings: dict, seed: int) -> InpaintingLoss:

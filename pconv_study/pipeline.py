@@ -60,8 +60,8 @@ def run(notebook: Path, profile: str, overrides: Mapping) -> None:
             executed,
             parameters={"profile": profile, "overrides": dict(overrides)},
             kernel_name="python3",
-            # It warns that others on this machine could listen, in every chapter.
-            extra_arguments=["--log-level=ERROR"],
+            # It warns that others on this machine could listen, and of being told to end.
+            extra_arguments=["--log-level=CRITICAL"],
             cwd=notebook.parent,
             progress_bar=False,
             # Bars of trainings, for a person at a terminal.
