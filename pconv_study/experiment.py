@@ -3,10 +3,10 @@
 python -m pconv_study.experiment NAME --photos ROOT=DIR ... [--cell CELL] [--on PHOTOS]
 
 A cell, a variant with a random seed, is trained to each of its read-outs and measured there.  It
-leaves rows, its loss record and a line of the manifest, written last: results/NAME/.  What it
-needs to go on, and weights, lie in results/states, under the hash of all that decides them, so
-that variants and experiments share what they have in common.  Cut off at any moment, the same
-command goes on; SIGTERM and Ctrl-C end it within a step of each cell, all saved.
+leaves rows, its loss record, one picture to look at and a line of the manifest, written last:
+results/NAME/.  What it needs to go on, and weights, lie in results/states, under the hash of all
+that decides them, so that variants and experiments share what they have in common.  Cut off at any
+moment, the same command goes on; SIGTERM and Ctrl-C end it within a step of each cell, all saved.
 """
 
 import argparse
@@ -25,9 +25,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
+from torchvision.utils import save_image
 
 from pconv_core import baselines, checkpoints, data, evaluation, hardware
-from pconv_core.models import MODELS
+from pconv_core.models import MODELS, composite
 from pconv_core.training import Keeper, Preempted, Stage, Switches, reestimate_norm, train
 from pconv_core.writing import whole
 from pconv_study import deviations, measures, settings
@@ -230,6 +231,7 @@ class Run:
             fill = method(cell.variant) if net is None else evaluation.network_fill(net)
             where = (self.photos(photos), s["size"], tuple(s["span"]))
             rows = measures.measure(net, fill, *where, cell.wanted(photos))
+            self._picture(self.rows_name(cell, samples, photos), fill, where)
         except FloatingPointError as error:
             note = str(error).partition(";")[0]
         seed = -1 if cell.seed is None else cell.seed
@@ -248,6 +250,15 @@ class Run:
             "note": note,
         }
         self._note(line)
+
+    def _picture(self, rows: str, fill: evaluation.Fill, where: tuple) -> None:
+        """Leave one crop, a third of it hole: what is given, I_comp and ground truth."""
+        photos, size, span = where
+        crops = data.evaluation_set(photos, size, 1, measures.SEED, span)
+        image, mask = next((i, m) for (lo, _), _, i, m in crops if lo == 0.3)
+        shown = torch.cat([image * mask, composite(fill(image, mask), image, mask), image])
+        with whole(self.output / "pictures" / f"{Path(rows).stem}.png") as unfinished:
+            save_image(shown, unfinished, format="png", padding=0)
 
     def rows_name(self, cell: Cell, samples: int, photos: str) -> str:
         """Name of the file of rows of a read-out."""

@@ -134,7 +134,8 @@ def forest(
     ----------
     table : DataFrame
         variant, other, measure, mean, low and high, as `statistics.differences` has them, of one
-        part of one set of masks; or label instead of the first two.
+        part of one set of masks; or label instead of the first two.  With the column `series`, a
+        line of each beside the others.
     margin : float
         In dB: differences of PSNR that count as none, shaded.
     same : float
@@ -148,24 +149,32 @@ def forest(
         less = "\nless " if long else " less "
         table = table.assign(label=table["variant"] + less + table["other"])
     labels = list(dict.fromkeys(table["label"]))[::-1]
-    height = 0.5 if "\n" in labels[0] else 0.35
+    series = list(dict.fromkeys(table.get("series", [""])))
+    height = (0.5 if "\n" in labels[0] else 0.35) * (1 + 0.4 * (len(series) - 1))
     with page(1.1 + height * len(labels), 1, len(measures), sharey=True, squeeze=False) as (
         figure,
         (axes,),
     ):
         for axis, name in zip(axes, measures, strict=True):
-            rows = table[table["measure"] == name].set_index("label").reindex(labels)
-            reach = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
             if margin and name == "psnr":
                 axis.axvspan(same - margin, same + margin, color="#DDDDDD", lw=0)
                 axis.set_title(f"grey: within {margin:g} dB", fontsize=8)
             axis.axvline(same, color="black", linewidth=1, linestyle=":")
-            drawn = {"fmt": "D", "color": BLUE, "capsize": 4, "markersize": 5}
-            axis.errorbar(rows["mean"], range(len(labels)), xerr=reach, **drawn)
+            rows = table[table["measure"] == name]
+            for number, one in enumerate(series):
+                of_one = rows[rows["series"] == one] if one else rows
+                of_one = of_one.set_index("label").reindex(labels)
+                reach = [of_one["mean"] - of_one["low"], of_one["high"] - of_one["mean"]]
+                at = np.arange(len(labels)) - 0.25 * (number - (len(series) - 1) / 2)
+                drawn = {"fmt": "Dos"[number], "color": (BLUE, RED, "#777777")[number]}
+                axis.errorbar(of_one["mean"], at, xerr=reach, capsize=4, ms=5, label=one, **drawn)
             axis.set(xlabel=axis_label(name, winner), ylim=(-0.6, len(labels) - 0.4))
             axis.locator_params(axis="x", nbins=12 // len(measures))
             axis.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(labels)), labels)
+        if series != [""]:
+            handles = axes[0].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside lower center", ncols=len(series))
     return figure
 
 

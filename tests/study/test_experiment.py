@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.image import imread
 from tiny_experiment import BASE, COLOURS, STAGE, Tiny, colour
 
 from pconv_core import checkpoints, data
@@ -255,6 +256,16 @@ def test_a_read_out_on_the_way_changes_nothing(tiny, undisturbed):
     assert weights(direct.results).items() < weights(undisturbed.results).items()
     record = (direct.output / "logs/plain-1.csv").read_bytes()
     assert record == (undisturbed.output / "logs/plain-1.csv").read_bytes()
+
+
+def test_a_picture_shows_what_is_given_how_it_is_filled_and_the_truth(undisturbed):
+    strip = imread(undisturbed.output / "pictures" / "tuned-1-64.png")
+    given, filled, truth = np.split(strip, 3, axis=1)
+    hole = (given == 0).all(-1)
+    assert 0.3 < hole.mean() <= 0.4
+    assert (given[~hole] == truth[~hole]).all()
+    assert (filled[~hole] == truth[~hole]).all()
+    assert (filled[hole] != truth[hole]).any()
 
 
 @pytest.mark.parametrize("lost", [".safetensors", ".csv", ".minutes"])

@@ -10,19 +10,19 @@ from PIL import Image
 
 from pconv_core.inpainting import inpaint
 from pconv_core.models import InpaintingNet
-from pconv_study.notebook import OUTPUT_VARIABLE
 
 HOW = (
     "To paint a hole on the photograph, run this chapter in JupyterLab (make lab), with\n"
     ".venv/bin/python -m pip install -c constraints.txt -e '.[paint]'"
 )
+PIPELINE = "PCONV_OUTPUT"  # set where a chapter runs with nobody before it
 _SHOWN = (480, 800)  # pixels that the canvas has at most: height, width
 
 
 def show(photo: np.ndarray, net: InpaintingNet, name: str = "repaired.png") -> "Painter | None":
     """Show a photograph (H, W, 3), uint8, to paint on; or say how to get that, where nobody is."""
     # JupyterLab's server sets it for kernels of an open notebook; papermill and nbconvert do not.
-    reader = "JPY_SESSION_NAME" in os.environ and OUTPUT_VARIABLE not in os.environ
+    reader = "JPY_SESSION_NAME" in os.environ and PIPELINE not in os.environ
     if not reader or not (find_spec("ipywidgets") and find_spec("ipycanvas")):
         print(HOW)
         return None

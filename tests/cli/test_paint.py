@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pconv_cli import paint
 from pconv_core.models import build_model
-from pconv_study import paint
 
 HAS_EXTRA = all(importlib.util.find_spec(name) for name in ("ipycanvas", "ipywidgets"))
 
@@ -61,13 +61,13 @@ def test_the_finest_brush_takes_the_pixel_under_it(x, y):
 def test_without_a_reader_or_the_extra_it_says_how(net, monkeypatch, capsys, missing, reader):
     """The same lines with the extra and without, as the notebook's stored output must be."""
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.delenv(paint.OUTPUT_VARIABLE, raising=False)
+    monkeypatch.delenv(paint.PIPELINE, raising=False)
     monkeypatch.setattr(paint, "find_spec", lambda name: None if missing else object())
     monkeypatch.setattr(paint, "Painter", lambda *_: (_ for _ in ()).throw(AssertionError))
     if reader:
         monkeypatch.setenv("JPY_SESSION_NAME", "09_inpaint_a_photo.ipynb")
         if not missing:  # `make` from a notebook's cell: what it runs has no reader
-            monkeypatch.setenv(paint.OUTPUT_VARIABLE, "somewhere")
+            monkeypatch.setenv(paint.PIPELINE, "somewhere")
     assert paint.show(photo(), net) is None
     assert capsys.readouterr().out == paint.HOW + "\n"
 
@@ -76,7 +76,7 @@ def test_without_a_reader_or_the_extra_it_says_how(net, monkeypatch, capsys, mis
 @pytest.mark.parametrize("size", [(30, 40), (600, 1000)])
 def test_the_canvas_paints_at_the_pictures_own_size_and_saves(net, monkeypatch, tmp_path, size):
     monkeypatch.setenv("JPY_SESSION_NAME", "09_inpaint_a_photo.ipynb")
-    monkeypatch.delenv(paint.OUTPUT_VARIABLE, raising=False)
+    monkeypatch.delenv(paint.PIPELINE, raising=False)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     before = photo(*size)
     painter = paint.show(before.copy(), net, str(tmp_path / "new.png"))
