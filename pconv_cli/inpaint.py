@@ -168,7 +168,7 @@ def _repair(network, given, image: Path, mask: Path | None, out: Path) -> None:
     if picture.inks and not out.suffix.lower().startswith(".tif"):
         _say("note", f"{image} is CMYK and is written as RGB; .tif would keep its inks")
     net = network()
-    filled = inpainting.inpaint(net, picture.rgb(), unknown)
+    filled = inpainting.inpaint(net, picture.rgb(), unknown, overwrite=True)
     options.check_numbers(filled, given.checkpoint, image)
     filled = texture.textured(filled, unknown, given.texture)
     pictures.write(pictures.filled(picture, filled, hole), out)

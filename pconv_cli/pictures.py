@@ -51,7 +51,7 @@ def implied_hole(
 
 def filled(picture: Picture, rgb: np.ndarray, hole: np.ndarray) -> Picture:
     """A copy of a picture with the colours of `rgb` (H, W, 3), in [0, 1], in its hole alone."""
-    values = np.rint(rgb.clip(0, 1)[hole].astype(np.float64) * picture.full)
+    values = np.rint(rgb[hole].clip(0, 1).astype(np.float64) * picture.full)
     copy = replace(picture, pixels=picture.pixels.copy())
     if picture.inks:
         copy.pixels[hole] = _inks(values)

@@ -5,7 +5,7 @@ addition to the paper, which fills 512 pixels in one pass.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 
@@ -24,8 +24,7 @@ OVERLAP = 256
 # How deep in a hole a network has learned to fill, in training sizes: more than four in five masks
 # of training, of whatever kind, have no pixel farther from a known one.
 REACH = 1 / 8
-# Depth in pixels over which a level hands over to the coarser one.
-FADE = 16
+FADE = 16  # pixels of depth over which a level hands over to the coarser one
 _PART = 256  # pixels; of a picture, where it is worked on only around its hole
 
 # (network, picture, hole) -> I_out, as `fill`.
@@ -38,6 +37,7 @@ def inpaint(
     hole: np.ndarray,
     window: int = WINDOW,
     overlap: int = OVERLAP,
+    overwrite: bool = False,
 ) -> np.ndarray:
     """Fill the hole of a picture, coarse to fine where it is deep.
 
@@ -52,6 +52,8 @@ def inpaint(
     window, overlap : int
         Side of a window in pixels, and what two neighbours share; their results fade into each
         other there.  Windows without hole are left out.
+    overwrite : bool
+        Fill the hole of `rgb` itself, which saves memory.
 
     Returns
     -------
@@ -59,13 +61,15 @@ def inpaint(
         In [0, 1]; exactly `rgb` where there is no hole.
     """
     in_windows = partial(_in_windows, window=window, overlap=overlap)
-    out = coarse_to_fine(net, rgb, hole, in_windows)
-    np.copyto(out, rgb, where=~hole[..., None])
-    return out
+    return coarse_to_fine(net, rgb if overwrite else rgb.copy(), hole, in_windows, overwrite=True)
 
 
 def coarse_to_fine(
-    net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray, one_pass: Pass | None = None
+    net: InpaintingNet,
+    rgb: np.ndarray,
+    hole: np.ndarray,
+    one_pass: Pass | None = None,
+    overwrite: bool = False,
 ) -> np.ndarray:
     """Run the network on a picture and, where its hole is deep, on smaller ones before.
 
@@ -76,24 +80,24 @@ def coarse_to_fine(
     resolution, and a picture without wide holes in one pass, exactly.
 
     Arguments and errors are those of `inpaint`; `one_pass` is `fill` unless told otherwise.
-    Returns I_out, (H, W, 3) in [0, 1]; where the picture is known, that of the last pass.
+    Returns I_out, (H, W, 3) in [0, 1]; where the picture is known, what the last pass returns.
     """
     one_pass = one_pass or fill
     wide = _wide(net, hole)
     if not wide.any():
         return one_pass(net, rgb, hole)
     small, small_hole = _halved(rgb, hole)
-    filled = coarse_to_fine(net, small, small_hole, one_pass)
+    filled = coarse_to_fine(net, small, small_hole, one_pass, overwrite=True)
     np.copyto(filled, small, where=~small_hole[..., None])
-    known = _doubled(filled, hole.shape)  # of a large picture no array more than is needed
-    del small, filled
-    coarse = known[wide]
+    coarse = _doubled(filled, hole.shape)[wide]
+    del small, filled  # of a large picture no array more than is needed
     inside = depth(wide)[wide]
-    share = np.minimum(inside / FADE, 1).astype(np.float32)[:, None]
     deep = np.zeros_like(hole)
     deep[wide] = inside > FADE
-    np.copyto(known, rgb, where=~deep[..., None])
+    known = rgb if overwrite else rgb.copy()
+    known[deep] = coarse[inside > FADE]
     out = one_pass(net, known, hole & ~deep)
+    share = np.minimum(inside / FADE, 1).astype(np.float32)[:, None]
     out[wide] = (1 - share) * out[wide] + share * coarse
     return out
 
@@ -113,8 +117,7 @@ def fill(net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
     image = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(like)
     mask = torch.from_numpy((~hole).astype(np.float32))[None, None].to(like)
     height, width = hole.shape
-    # Zeros below and on the right: hole.
-    pad = (0, max(0, MIN_SIZE - width), 0, max(0, MIN_SIZE - height))
+    pad = (0, max(0, MIN_SIZE - width), 0, max(0, MIN_SIZE - height))  # zeros, hole
     image, mask = F.pad(image, pad), F.pad(mask, pad)
     image = image.contiguous(memory_format=torch.channels_last)
     if isinstance(net, RefinedUNet):
@@ -182,35 +185,31 @@ def _doubled(rgb: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def _in_windows(
     net: InpaintingNet, rgb: np.ndarray, hole: np.ndarray, window: int, overlap: int
 ) -> np.ndarray:
-    """As `fill`, in windows that fade into each other; 0 where none of them has a hole."""
-    filled = np.zeros_like(rgb)
-    weights = np.zeros((*hole.shape, 1), dtype=np.float32)
-    parts = product(*(_windows(length, window, overlap) for length in hole.shape))
-    parts = [part for part in parts if hole[part].any()]
-    for part in tqdm(parts, desc="windows", leave=False, delay=2):  # of seconds
-        weight = _fade(part, hole.shape, overlap)
-        filled[part] += weight * fill(net, rgb[part], hole[part])
-        weights[part] += weight
-    filled /= np.maximum(weights, np.finfo(np.float32).tiny)
-    return filled
+    """Fill the hole of `rgb` itself as `fill` does, in windows that fade into each other."""
+    axes = (_windows(length, window, overlap) for length in hole.shape)
+    pairs = [(down, across) for down, across in product(*axes) if hole[down[0], across[0]].any()]
+    rgb[hole] = 0
+    for (rows, down), (columns, across) in tqdm(pairs, desc="windows", leave=False, delay=2):
+        part = rows, columns
+        within, weight = hole[part], (down[:, None] * across)[..., None]
+        rgb[part][within] += (weight * fill(net, rgb[part], within))[within]
+    return rgb
 
 
-def _windows(length: int, window: int, overlap: int) -> Iterator[slice]:
-    """Windows that cover an axis, evenly spread, each sharing at least `overlap` with the next."""
+def _windows(length: int, window: int, overlap: int) -> list[tuple[slice, np.ndarray]]:
+    """Windows that cover an axis, evenly spread, each sharing at least `overlap` with the next.
+
+    And the weights of their pixels, which fall to 0 towards a side beyond which the picture goes
+    on, and add up to 1.
+    """
     count = max(1, math.ceil((length - overlap) / (window - overlap)))
-    for start in np.linspace(0, max(0, length - window), count).round().astype(int):
-        yield slice(int(start), min(int(start) + window, length))
-
-
-def _fade(part: tuple[slice, slice], shape: tuple[int, int], overlap: int) -> np.ndarray:
-    """Weight of a window's pixels, falling to 0 towards sides beyond which the picture goes on."""
-    axes = []
-    for place, length in zip(part, shape, strict=True):
-        weight = np.ones(place.stop - place.start, dtype=np.float32)
-        ramp = (np.arange(min(overlap, len(weight))) + 1) / (overlap + 1)
-        if place.start > 0:
-            weight[: len(ramp)] = ramp
-        if place.stop < length:
-            weight[-len(ramp) :] = np.minimum(weight[-len(ramp) :], ramp[::-1])
-        axes.append(weight)
-    return (axes[0][:, None] * axes[1])[..., None]
+    starts = np.linspace(0, max(0, length - window), count).round().astype(int)
+    total, found = np.zeros(length), []
+    for start in starts.tolist():
+        place = slice(start, min(start + window, length))
+        first, last = start or -np.inf, place.stop if place.stop < length else np.inf
+        at = np.arange(length)[place]
+        weight = np.minimum(np.minimum(at + 1 - first, last - at) / (overlap + 1), 1)
+        total[place] += weight
+        found.append((place, weight))
+    return [(place, (weight / total[place]).astype(np.float32)) for place, weight in found]

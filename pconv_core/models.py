@@ -335,12 +335,13 @@ class RefinedUNet(InpaintingNet):
             skips.append(x)
         skips.pop()
         for narrowing, block in zip(self.narrowing, self.decoder, strict=True):
-            skip = skips.pop()
-            size = skip.shape[-2:]
-            wide = F.interpolate(narrowing(x), size=size, mode="bilinear", align_corners=False)
-            x = block(skip + wide)
+            size = skips[-1].shape[-2:]
+            x = F.interpolate(narrowing(x), size=size, mode="bilinear", align_corners=False)
+            x.add_(skips.pop())
+            for part in block:  # each lets go of what it was given
+                x = part(x)
         # A plain ReLU here was seen to die in the first steps, all channels at once.
-        return self.last(F.leaky_relu(x, LEAK))
+        return self.last(F.leaky_relu(x, LEAK, inplace=True))
 
 
 class ConvUNet(PConvUNet):

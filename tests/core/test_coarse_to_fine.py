@@ -148,7 +148,8 @@ def test_what_the_picture_holds_in_the_hole_is_not_looked_at(net):
     assert np.array_equal(rgb, before)
     for value in (np.nan, 7):
         other = np.where(hole[..., None], np.float32(value), rgb)
-        assert np.array_equal(inpainting.inpaint(net, other, hole), out)
+        assert np.array_equal(inpainting.inpaint(net, other, hole, overwrite=value == 7), out)
+    assert np.array_equal(other, out)
     assert out.dtype == np.float32
 
 
