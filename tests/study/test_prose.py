@@ -19,6 +19,7 @@ ELSEWHERE = {"0.05", "0.1", "0.02", "0.01", "22.65", "13.37", "1804.07723", "3.1
 NO_PROSE = re.compile(
     r"```.*?```|<!--.*?-->|\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]*`|\]\([^)]*\)|https?://\S+", re.DOTALL
 )
+CARD = ROOT / "pconv_core" / "weights" / "README.md"
 FILES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("notebooks/[0-9]*.ipynb"))]
 
 
@@ -56,6 +57,11 @@ def test_numbers_are_those_of_their_tables(path):
     assert faults(prose(path), path.parent) == []
 
 
+def test_numbers_of_the_model_card_are_those_of_their_tables():
+    found = faults(prose(CARD), CARD.parent)
+    assert [fault for fault in found if not fault.endswith("is no link")] == []
+
+
 def test_a_wrong_number_a_loose_one_and_a_query_of_two_rows_are_seen(tmp_path):
     pd.DataFrame({"a": [1, 2], "x": [1.234, -5678.5]}).to_csv(tmp_path / "t.csv", index=False)
 
@@ -72,7 +78,7 @@ def test_a_wrong_number_a_loose_one_and_a_query_of_two_rows_are_seen(tmp_path):
     assert faults("It is 1.23 `4.5`.", tmp_path) == ["1.23 is no link"]
 
 
-@pytest.mark.parametrize("path", [*FILES, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*FILES, CARD, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.stem)
 def test_links_lead_somewhere(path):
     text = re.sub(r"```.*?```", "", prose(path), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s\"#]+)", text):
