@@ -231,7 +231,7 @@ class Run:
             fill = method(cell.variant) if net is None else evaluation.network_fill(net)
             where = (self.photos(photos), s["size"], tuple(s["span"]))
             rows = measures.measure(net, fill, *where, cell.wanted(photos))
-            self._picture(self.rows_name(cell, samples, photos), fill, where)
+            self._picture(self.rows_name(cell, samples, photos), fill, *where[1:])
         except FloatingPointError as error:
             note = str(error).partition(";")[0]
         seed = -1 if cell.seed is None else cell.seed
@@ -251,9 +251,9 @@ class Run:
         }
         self._note(line)
 
-    def _picture(self, rows: str, fill: evaluation.Fill, where: tuple) -> None:
-        """Leave one crop, a third of it hole: what is given, I_comp and ground truth."""
-        photos, size, span = where
+    def _picture(self, rows: str, fill: evaluation.Fill, size: int, span: tuple) -> None:
+        """Leave a crop of a package photograph, a third of it hole: given, I_comp and truth."""
+        photos = data.open_photos("embedded", "test")
         crops = data.evaluation_set(photos, size, 1, measures.SEED, span)
         image, mask = next((i, m) for (lo, _), _, i, m in crops if lo == 0.3)
         shown = torch.cat([image * mask, composite(fill(image, mask), image, mask), image])
