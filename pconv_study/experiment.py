@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torchvision.utils import save_image
 
-from pconv_core import baselines, checkpoints, data, evaluation, hardware
+from pconv_core import baselines, checkpoints, data, evaluation, hardware, inpainting, weights
 from pconv_core.models import MODELS, composite
 from pconv_core.training import Keeper, Preempted, Stage, Switches, reestimate_norm, train
 from pconv_core.writing import whole
@@ -37,6 +37,7 @@ from pconv_study.settings import Cell, Experiment
 RESULTS = Path("results")
 CHECKPOINT_EVERY = 100  # steps
 VALIDATION = "validation"
+SHIPPED = " weights"  # ends the name of a method that is one of the networks of the package
 # Of a manifest.
 KEY = ["variant", "random_seed", "samples", "photos"]
 _HEX = ["hash", "protocol", "rows_sha256", "commit"]
@@ -342,12 +343,15 @@ class Run:
 
 
 def facts(cell: Cell, digests: Mapping[str, str]) -> dict:
-    """What decides weights or rows beside the settings: definitions, photographs' digests."""
-    return {
+    """What decides weights or rows beside the settings: definitions, digests of photographs."""
+    known = {
         "definitions": deviations.definitions(cell.settings),
         "photographs": digests,
         "measures": measures.DEFINITION,
     }
+    if cell.seed is None and cell.variant.endswith(SHIPPED):
+        known["weights"] = _digest_of(weights.path(cell.variant.removesuffix(SHIPPED)))
+    return known
 
 
 def manifest(folder: Path) -> pd.DataFrame:
@@ -356,8 +360,23 @@ def manifest(folder: Path) -> pd.DataFrame:
 
 
 def method(name: str) -> evaluation.Fill:
-    """A method that is not trained, by its name in tables."""
-    return settings.pick(baselines.BASELINES, name, "method")
+    """A method that is not trained here, by its name in tables.
+
+    A classical one, or "NAME weights" of the package, coarse to fine, as they repair a photograph.
+    """
+    if not name.endswith(SHIPPED):
+        return settings.pick(baselines.BASELINES, name, "method")
+    net = weights.load(name.removesuffix(SHIPPED)).folded()
+
+    def fill(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        pairs = zip(images, masks[:, 0].numpy() == 0, strict=True)
+        outs = [
+            inpainting.coarse_to_fine(net, evaluation.picture_of(image), hole)
+            for image, hole in pairs
+        ]
+        return torch.stack([evaluation.tensor_of(out) for out in outs])
+
+    return fill
 
 
 def precision_is_here(wanted: str, device: torch.device) -> bool:

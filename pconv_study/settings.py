@@ -88,6 +88,7 @@ class Cell:
         """Hash of all that decides the rows measured at `samples` on the photographs `photos`."""
         if self.seed is None:
             made = {"method": self.variant, "span": self.settings["span"]}
+            made |= {key: facts[key] for key in ("weights",) if key in facts}
         else:
             made = {"trajectory": self.trajectory(self.stage_of(samples), facts)}
         return digest(

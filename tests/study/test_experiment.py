@@ -13,7 +13,8 @@ import torch
 from matplotlib.image import imread
 from tiny_experiment import BASE, COLOURS, STAGE, Tiny, colour
 
-from pconv_core import checkpoints, data
+from pconv_core import checkpoints, data, inpainting
+from pconv_core import weights as weights_of_package
 from pconv_study import experiment, measures
 
 # How often a run is killed at a moment by the clock; `make stress` sets 20.
@@ -361,6 +362,21 @@ def test_weights_are_written_as_others_load_them(tiny):
     image, mask = torch.full((1, 3, 32, 32), 0.4), torch.ones(1, 1, 32, 32)
     mask[..., 8:20, 8:20] = 0
     assert torch.allclose(net(image, mask), trained[0](image, mask), atol=5e-3)  # of float16
+
+
+def test_weights_of_the_package_are_a_method_known_by_its_file(tiny, monkeypatch):
+    (cell,) = tiny.write(methods=["shipped weights"], variants={}, seeds=[]).cells
+    run = tiny.run()
+    run.do(cell)
+    assert run.is_done(cell, 0)
+    photos, net = data.embedded("test"), weights_of_package.load("shipped")
+    image, mask = data.Samples(photos, 150, 1)[0]
+    picture, hole = image.permute(1, 2, 0).numpy(), mask[0].numpy() == 0
+    filled = experiment.method(cell.variant)(image[None], mask[None])[0].permute(1, 2, 0).numpy()
+    expected = inpainting.inpaint(net, picture, hole)
+    np.testing.assert_allclose(filled[hole], expected[hole], atol=1e-4)
+    monkeypatch.setattr(weights_of_package, "path", lambda _: run.output / "manifest.csv")
+    assert not run.is_done(cell, 0)
 
 
 def test_a_precision_without_instructions_waits(tiny, monkeypatch):

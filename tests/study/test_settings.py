@@ -211,7 +211,7 @@ def test_later_stages_and_what_a_variant_is_like(tiny):
 @pytest.mark.parametrize("name", list(settings.names(EXPERIMENTS)))
 def test_committed_experiments_expand_and_every_network_and_loss_is_made(name):
     experiment = Experiment(name, EXPERIMENTS)
-    assert experiment.raw["baseline"] in experiment.raw["variants"]
+    assert experiment.raw["baseline"] in [*experiment.raw["variants"], *experiment.methods]
     small = {"size": 32, "base_channels": 4, "features": "random", "feature_width": 0.0625}
     image, mask = torch.rand(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
     mask[..., 8:20, 8:20] = 0
