@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from pconv_cli import files, options
+from pconv_cli import files, options, texture
 from pconv_core import photos
 from pconv_core.masks import BINS
 from pconv_core.writing import whole
@@ -31,7 +31,7 @@ I_comp, whose known pixels are the photograph's.  lite0: the distance of I_comp 
 by unit-normalised features of EfficientNet-Lite0, without calibration; lower is better.
 psnr_hole, ssim_hole, l1_hole: of the hole alone.  psnr_edge: of its pixels at most 4 pixels from a
 known one; psnr_inside: of the others, empty where there are none.  psnr_out, ssim_out, l1_out: of
-I_out, the network's output all over.  In FILE_means.csv, pictures: how many."""
+I_out, the network's output all over, without texture.  In FILE_means.csv, pictures: how many."""
 
 
 def add(command) -> None:
@@ -61,6 +61,7 @@ def add(command) -> None:
     )
     larger = "enlarge what is smaller (default: leave it out)"
     option("--enlarge", action="store_true", help=larger)
+    texture.add(command)
     option("--out", required=True, type=Path, metavar="FILE.csv", help="the table")
     options.add_overwrite(command)
     command.epilog = _COLUMNS
@@ -72,6 +73,7 @@ def run(given) -> None:
     import pandas as pd
 
     options.check(given, size=32)
+    texture.check(given.texture)
     if given.out.suffix.lower() != ".csv":
         raise ValueError(f"--out is {given.out}; it should end in .csv")
     out_means = given.out.with_name(f"{given.out.stem}_means{given.out.suffix}")
@@ -147,7 +149,7 @@ def _measure(net, given, path: Path, mask: Path) -> dict:
         raise ValueError(f"mask {mask} is {'all' if hole.all() else 'no'} hole")
     out = inpainting.coarse_to_fine(net, truth, hole)
     options.check_numbers(out, given.checkpoint, path)
-    comp = np.where(hole[..., None], out, truth)
+    comp = texture.textured(np.where(hole[..., None], out, truth), hole, given.texture)
     comps, truths = (torch.from_numpy(a.transpose(2, 0, 1))[None] for a in (comp, truth))
     distance = evaluation.lite0_distance(comps, truths).item()
     ratio = float(hole.mean())

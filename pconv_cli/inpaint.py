@@ -36,22 +36,7 @@ def add(command) -> None:
     )
     rim = "enlarge the holes by so many pixels, against a rim of old colour (default 0)"
     option("--grow", type=float, default=0, metavar="PIXELS", help=rim)
-    detail = (
-        "add fine detail from patches of the picture, in large holes, which are blurred without "
-    )
-    detail += (
-        f"it: 0 to 1, {texture.AMOUNT} if no number is given (default 0: none); needs the extra "
-    )
-    detail += "[texture]"
-    option(
-        "--texture",
-        type=float,
-        nargs="?",
-        const=texture.AMOUNT,
-        default=0,
-        metavar="AMOUNT",
-        help=detail,
-    )
+    texture.add(command)
     option(
         "--hole-colour",
         type=_colour,
@@ -70,10 +55,7 @@ def run(given) -> None:
         raise ValueError("--hole-colour is for pictures without --mask; it should be one of them")
     if not 0 <= given.grow < np.inf:
         raise ValueError(f"--grow is {given.grow:g}; it should be at least 0")
-    if not 0 <= given.texture <= 1:
-        raise ValueError(f"--texture is {given.texture:g}; it should be from 0 to 1")
-    if given.texture:
-        texture.check()
+    texture.check(given.texture)
     if given.image.is_dir():
         _repair_folder(given)
         return

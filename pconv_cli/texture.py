@@ -1,6 +1,7 @@
 """Texture for what a network has filled smoothly, from patches of what is known."""
 
 import importlib.util
+from argparse import ArgumentParser
 
 import cv2
 import numpy as np
@@ -14,9 +15,21 @@ _RIM = 8  # pixels; up to here from what is known the network sees detail itself
 _AROUND = 256  # pixels of a large picture, what patches may come from
 
 
-def check() -> None:
-    """Raise ValueError, before any work, if the package that finds the patches is missing."""
-    if importlib.util.find_spec("patchmatch") is None:
+def add(command: ArgumentParser) -> None:
+    """Add --texture."""
+    told = (
+        "add fine detail from patches of the picture, in large holes, which are blurred without "
+        f"it: 0 to 1, {AMOUNT} if no number is given (default 0: none); needs the extra [texture]"
+    )
+    number = {"type": float, "nargs": "?", "const": AMOUNT, "default": 0, "metavar": "AMOUNT"}
+    command.add_argument("--texture", **number, help=told)
+
+
+def check(amount: float) -> None:
+    """Raise ValueError, before any work, if an amount is none, or its package is missing."""
+    if not 0 <= amount <= 1:
+        raise ValueError(f"--texture is {amount:g}; it should be from 0 to 1")
+    if amount and importlib.util.find_spec("patchmatch") is None:
         raise ValueError(
             "--texture needs the package PyPatchMatch: pip install PyPatchMatch, or the extra "
             "[texture]"

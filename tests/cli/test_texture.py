@@ -4,6 +4,7 @@ import importlib.util
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -60,9 +61,10 @@ def test_tiny_and_narrow(size):
 def test_the_command(tmp_path, capsys, monkeypatch):
     (truth, _), hole = stripes()
     pixels = np.rint(truth * 255).astype(np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "in.png")
+    (photos := tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(photos / "in.png")
     Image.fromarray(np.where(hole, 0, 255).astype(np.uint8)).save(tmp_path / "mask.png")
-    call = ["inpaint", "--image", str(tmp_path / "in.png"), "--mask", str(tmp_path / "mask.png")]
+    call = ["inpaint", "--image", str(photos / "in.png"), "--mask", str(tmp_path / "mask.png")]
     options = {"a": ["--texture"], "b": ["--texture", "0.5"], "c": [], "d": ["--texture", "0"]}
     files = {}
     for name, more in options.items():
@@ -71,6 +73,11 @@ def test_the_command(tmp_path, capsys, monkeypatch):
         files[name] = out.read_bytes()
         assert np.array_equal(np.asarray(Image.open(out))[~hole], pixels[~hole])
     assert files["a"] == files["b"] != files["c"] == files["d"]
+    measured = ["--images", str(photos), "--masks", str(tmp_path / "mask.png"), "--texture"]
+    assert main(["evaluate", *measured, "--out", str(tmp_path / "t.csv")]) == 0
+    error = np.asarray(Image.open(tmp_path / "a.png")) / 255 - truth
+    psnr = -10 * np.log10((error**2).mean())
+    assert pd.read_csv(tmp_path / "t.csv")["psnr"].item() == pytest.approx(psnr, abs=0.05)
     out = ["--out", str(tmp_path / "e.png"), "--texture"]
     assert main([*call, *out, "1.5"]) == 2
     assert "--texture is 1.5; it should be from 0 to 1" in capsys.readouterr().err
