@@ -32,9 +32,10 @@ def contrast(rows: pd.DataFrame, weights: dict[str, float], measure: str) -> dic
     -------
     dict
         mean; low and high, mean -+ half; half, the 95 % `half_width`; p, two-sided: the alpha whose
-        `half_width` is abs(mean), so below 0.05 where the interval leaves out 0; se_random_seeds,
-        se_photographs; random_seeds (the common ones, 0 if nothing is trained), pictures,
-        photographs.  With d_sk the sum for random seed s of S and crop k of N, dots for means,
+        `half_width` is abs(mean), so below 0.05 where the interval leaves out 0, and NaN with a
+        single random seed, of which others may differ; se_random_seeds, se_photographs;
+        random_seeds (the common ones, 0 if nothing is trained), pictures, photographs.  With d_sk
+        the sum for random seed s of S and crop k of N, dots for means,
 
             se_random_seeds^2 = sum_s (d_s. - d_..)^2 / (S - 1) / S,
             se_photographs^2 = C / (C - 1) sum_c r_c^2 / N^2,  r_c = sum_{k in c} (d_.k - d_..),
@@ -175,22 +176,28 @@ def slopes(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.concat(table, ignore_index=True)
 
 
-def crossing(curve: pd.Series, level: float) -> int | None:
+def crossing(curve: pd.Series, level: float, more: bool = True) -> int | None:
     """Number of samples at which a learning curve, a mean by number of samples, reaches `level`.
+
+    Parameters
+    ----------
+    more : bool
+        Whether more is better: reached from below, or else from above.
 
     Returns
     -------
     int or None
         Where the straight lines in log2(samples) between rungs, the last one continued to twice the
-        largest, first cross the level, upwards or downwards; None if they do not.
+        largest, first reach the level; the first rung if it is beyond it there; None if not at all.
     """
     curve = curve.sort_index()
     x, gap = np.log2(curve.index.to_numpy(float)), curve.to_numpy(float) - level
+    gap = gap if more else -gap
     slope = (gap[-1] - gap[-2]) / (x[-1] - x[-2])
     x, gap = np.append(x, x[-1] + 1), np.append(gap, gap[-1] + slope)
-    for k in np.flatnonzero(gap[:-1] * gap[1:] <= 0):
-        share = gap[k] / (gap[k] - gap[k + 1]) if gap[k] else 0.0
-        return round(2 ** (x[k] + share * (x[k + 1] - x[k])))
+    for k in np.flatnonzero(gap >= 0)[:1]:
+        share = gap[k - 1] / (gap[k - 1] - gap[k]) if k else 0.0
+        return round(2 ** (x[k - 1] + share * (x[k] - x[k - 1]) if k else x[0]))
     return None
 
 
@@ -248,7 +255,8 @@ def _found(by_crop: pd.DataFrame) -> dict:
     }
     half = float(half_width(found))
     interval = {"mean": mean, "low": mean - half, "high": mean + half, "half": half}
-    return interval | {"p": _p(mean, found)} | found
+    p = math.nan if found["random_seeds"] == 1 else _p(mean, found)
+    return interval | {"p": p} | found
 
 
 def _p(mean: float, found: dict) -> float:

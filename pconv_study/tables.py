@@ -219,7 +219,7 @@ def learning(rows: pd.DataFrame, of_all: pd.DataFrame) -> dict[str, pd.DataFrame
         for variant, line in lines[lines["random_seeds"] > 0].groupby("variant"):
             line = line.set_index("samples")["mean"]
             for method, level in levels.items() if len(line) > 1 else ():
-                at = statistics.crossing(line, level)
+                at = statistics.crossing(line, level, keys[2] == "psnr")
                 crossings.append({**labels, "variant": variant, "method": method, "samples": at})
     crossed = pd.DataFrame(crossings).astype({"samples": "Int64"}) if crossings else curve[:0]
     return {"curve": curve, "slopes": pd.concat(slopes), "crossings": crossed}
