@@ -46,7 +46,8 @@ def test_a_stroke_covers_what_is_nearer_than_half_its_width(points, width):
     paint.stroke(hole, points, width)
     away = distance(points, (40, 60))
     assert hole[away < width / 2 - 1.5].all()
-    assert not hole[away > width / 2 + 2].any()
+    # OpenCV moves each end to a pixel and rounds the band once more: 2.3 pixels in 20,000 random lines
+    assert not hole[away > width / 2 + 3].any()
 
 
 @pytest.mark.parametrize(("x", "y"), [(5.5, 7.5), (5.1, 7.2), (5.9, 7.9)])
