@@ -20,6 +20,8 @@ WIDTH = 9.0  # inches; a README shows it at about 900 pixels
 BLUE, SKY, RED, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
 # Colour and marker of a network or method, by how its name begins; the longer beginnings first.
 LOOKS = {
+    "partial, style 1 ": (SKY, "v"),
+    "traditional, style 1 ": ("#E69F00", "X"),
     "partial small": (SKY, "v"),
     "partial U-Net 112": (SKY, "v"),
     "partial-masked": (SKY, "^"),
@@ -30,8 +32,6 @@ LOOKS = {
     "Conv": ("#CC79A7", "P"),
     "gated": ("#E69F00", "X"),
     "merged": ("#7F5F00", "*"),
-    "style weight 120": (RED, "s"),
-    "style weight 1": (BLUE, "o"),
     "shipped": ("#6A2C91", "P"),
     "mean fill": ("#999999", "x"),
     "Telea": ("#000000", "+"),
