@@ -15,19 +15,7 @@ ROOT = Path(__file__).parents[2]
 LINK = re.compile(r'\[([^\]]*)\]\(([^)\s"]+\.csv) "(.*?)"\)', re.DOTALL)
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 # Decimals that no run produced: weights and rates of papers, P-Conv and settings, versions.
-ELSEWHERE = {
-    "0.05",
-    "0.1",
-    "0.2",
-    "0.02",
-    "0.01",
-    "0.004",
-    "0.002",
-    "22.65",
-    "13.37",
-    "1804.07723",
-    "3.11",
-}
+ELSEWHERE = "0.002 0.004 0.01 0.02 0.05 0.1 0.2 22.65 13.37 1804.07723 3.11"
 NO_PROSE = re.compile(
     r"```.*?```|<!--.*?-->|\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]*`|\]\([^)]*\)|https?://\S+", re.DOTALL
 )
@@ -60,7 +48,9 @@ def faults(text: str, folder: Path) -> list[str]:
             if number != format(value, form):
                 found.append(f"{said}: {number} is {format(value, form)} in {file}")
     rest = NO_PROSE.sub("", LINK.sub("", text))
-    found += [f"{n} is no link" for n in re.findall(r"\d+\.\d+", rest) if n not in ELSEWHERE]
+    found += [
+        f"{n} is no link" for n in re.findall(r"\d+\.\d+", rest) if n not in ELSEWHERE.split()
+    ]
     return found
 
 
