@@ -136,14 +136,14 @@ def _key(cell: Cell) -> tuple[str, int]:
 def pairs(experiment: Experiment, variants: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:
     """Families of comparisons, and in them pairs: a variant less another.
 
-    The experiment's `pairs` are families, [variants, others] as shell patterns; a pair belongs to
-    the first that it fits.  Without any there is one, the baseline less all others.
+    The experiment's `pairs` are [variants, others] as shell patterns, or with the name of a family
+    third; a pair belongs to the first that it fits.  Without any, the baseline less all others.
     """
     patterns = experiment.raw.get("pairs", [[experiment.raw["baseline"], "*"]])
     for pair in permutations(variants, 2):
         for family in patterns:
             if all(map(fnmatchcase, pair, family)):
-                yield " less ".join(family), pair
+                yield family[2] if len(family) > 2 else " less ".join(family), pair
                 break
 
 
