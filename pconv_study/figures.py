@@ -20,8 +20,10 @@ WIDTH = 9.0  # inches; a README shows it at about 900 pixels
 BLUE, SKY, RED, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
 # Colour and marker of a network or method, by how its name begins; the longer beginnings first.
 LOOKS = {
-    "partial, style 1 ": (SKY, "v"),
-    "traditional, style 1 ": ("#E69F00", "X"),
+    "partial, style 120": (BLUE, "o"),
+    "partial, style 1": (SKY, "v"),
+    "traditional, style 120": (RED, "s"),
+    "traditional, style 1": ("#E69F00", "X"),
     "partial small": (SKY, "v"),
     "partial U-Net 112": (SKY, "v"),
     "partial-masked": (SKY, "^"),
