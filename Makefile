@@ -34,7 +34,11 @@ $(READY): pyproject.toml constraints.txt trained.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r trained.txt
 	@touch $@
 
-all: $(CHAPTERS)  ## run every chapter with PROFILE (demo), compare with results/reference: results/NAME
+# Begun in order, JOBS side by side, which share the cores; the chapter that takes times runs alone.
+all: | $(READY)  ## run every chapter with PROFILE (demo), compare with results/reference: results/NAME
+	@OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + $(JOBS) - 1) / $(JOBS) )) \
+	    $(MAKE) --no-print-directory -Oline -j $(JOBS) $(filter-out 10_%,$(CHAPTERS))
+	@$(MAKE) --no-print-directory $(filter 10_%,$(CHAPTERS))
 
 # What must be trained its settings decide, so a chapter runs whenever it is asked for.
 $(CHAPTERS): %: notebooks/%.ipynb | $(READY)

@@ -1,4 +1,4 @@
-"""Chapter 9's canvas in a real browser: JupyterLab in headless Chromium, strokes by the mouse."""
+"""Chapter 9's canvas and the report's slider in headless Chromium, moved by the mouse."""
 
 import importlib.util
 import json
@@ -19,6 +19,7 @@ from PIL import Image
 from test_paint import distance
 
 from pconv_core import data
+from pconv_study import report
 
 ROOT = Path(__file__).parents[2]
 CHAPTER = ROOT / "notebooks" / "09_inpaint_a_photo.ipynb"
@@ -42,12 +43,9 @@ pytestmark = [
 CANVAS = ".jupyter-widgets canvas"
 PATH = [(0.3, 0.6), (0.6, 0.5), (0.7, 0.8)]  # of the mouse, in parts of the canvas
 
-# What the chapter has made when it comes to its last cell.
-BEFORE = """
-from pconv_core import data, weights
-from pconv_study import paint
-photo, shipped = data.embedded("test")[1], weights.load("shipped")
-"""
+RGB = (
+    'rgb = data.embedded("test")[1] / 255'  # what the chapter has made when it comes to the canvas
+)
 
 
 @contextmanager
@@ -82,29 +80,37 @@ def server(folder):
         process.wait()
 
 
-@pytest.fixture
-def page(tmp_path):
-    """A notebook that ends with the chapter's cell, open in a browser."""
+@contextmanager
+def opened(address):
+    """A page in a browser."""
     from playwright.sync_api import sync_playwright
 
-    cells = [c.source for c in nbformat.read(CHAPTER, 4).cells if "paint.show(" in c.source]
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in (BEFORE, *cells)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-    )
-    nbformat.write(book, tmp_path / "paint.ipynb")
-    with server(tmp_path) as address, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which(BROWSER), args=["--no-sandbox"]
         )
         page = browser.new_page(viewport={"width": 1400, "height": 1500})
         page.set_default_timeout(WAIT)
-        page.goto(address.format("paint.ipynb"))
+        page.goto(address)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A notebook that ends with the chapter's cell, open in a browser."""
+    code = [c.source for c in nbformat.read(CHAPTER, 4).cells if c.cell_type == "code"]
+    shows = [source for source in code if "paint.show(" in source]
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in (code[0], RGB, *shows)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(book, tmp_path / "paint.ipynb")
+    with server(tmp_path) as address, opened(address.format("paint.ipynb")) as page:
         try:
             yield page
         finally:
             look(page, "last")
-            browser.close()
 
 
 def look(page, name):
@@ -170,3 +176,20 @@ def test_painted_by_the_mouse_and_repaired(page, tmp_path):
     away = distance(path, original.shape[:2])
     assert away[painted].max() < 9 / 2 + 3  # the brush's usual width, and rounding in the browser
     assert all(distance([end], original.shape[:2])[painted].min() < 2 for end in path)
+
+
+def test_the_reports_slider_uncovers_the_picture_with_its_hole(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name, grey in (("hole", 0), ("repair", 255)):
+        Image.new("L", (300, 200), grey).save(tmp_path / "figures" / f"09_{name}.jpg")
+    report.write_report([CHAPTER], tmp_path / "report.html", "Study")
+    with opened((tmp_path / "report.html").as_uri()) as page:
+        picture, handle = page.locator(".slider img").first, page.locator(".slider input")
+        box, places = handle.bounding_box(), [(0.1, 0.5), (0.4, 0.5), (0.6, 0.5), (0.9, 0.5)]
+        assert (at(seen(picture), places)[:, 0] > 128).tolist() == [False, False, True, True]
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2, steps=5)
+        page.mouse.up()
+        look(page, "slider")
+        assert (at(seen(picture), places)[:, 0] > 128).tolist() == [False, False, False, True]

@@ -109,9 +109,11 @@ def commands(*arguments):
 
 
 def test_make_runs_every_chapter_with_what_it_is_told():
-    found = commands("all", "SET=a.b=1 c=2", "NAME=mine", "SCENES=/s", "PLACES365=/p")
-    chapters = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    assert [line.split()[4] for line in found] == [f"notebooks/{p.name}" for p in chapters]
+    said = commands("all", "SET=a.b=1 c=2", "NAME=mine", "SCENES=/s", "PLACES365=/p")
+    found = [line for line in said if "pipeline run" in line]
+    names = [p.name for p in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+    names.sort(key=lambda name: name.startswith("10_"))  # the one that takes times, alone
+    assert [line.split()[4] for line in found] == [f"notebooks/{name}" for name in names]
     ending = "--set name=mine --set a.b=1 --set c=2 --set roots.places365=places365:/p "
     assert all(line.endswith(f"{ending}--set roots.scenes=/s") for line in found)
 
