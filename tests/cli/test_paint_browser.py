@@ -26,20 +26,14 @@ CHAPTER = ROOT / "notebooks" / "09_inpaint_a_photo.ipynb"
 # Name or path of a Chromium or Chrome; `make stress` sets it.  A test run does without.
 BROWSER = os.environ.get("PCONV_BROWSER", "")
 NEEDED = ("ipycanvas", "ipywidgets", "playwright")
-MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 # A folder for screenshots, to be looked at.
 SCREENSHOTS = os.environ.get("PCONV_SCREENSHOTS")
 WAIT = 60_000  # milliseconds, on a machine with other work
 
-pytestmark = [
-    pytest.mark.skipif(not BROWSER, reason="a browser is started by make stress (PCONV_BROWSER)"),
-    pytest.mark.skipif(
-        bool(MISSING), reason=f"{', '.join(MISSING)} missing: pip install -e '.[paint,browser]'"
-    ),
-    pytest.mark.skipif(
-        bool(BROWSER) and shutil.which(BROWSER) is None, reason=f"no browser named {BROWSER}"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not shutil.which(BROWSER) or not all(map(importlib.util.find_spec, NEEDED)),
+    reason="PCONV_BROWSER names no browser (make stress), or an extra of paint, browser is missing",
+)
 CANVAS = ".jupyter-widgets canvas"
 PATH = [(0.3, 0.6), (0.6, 0.5), (0.7, 0.8)]  # of the mouse, in parts of the canvas
 

@@ -1,7 +1,6 @@
 """The report is one page that needs nothing else: no network, no folder beside it."""
 
 import re
-from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -86,19 +85,3 @@ def test_links_lead_to_chapters_or_to_the_web_or_are_text_with_their_query(repor
     page = report(one=["# One", links], two=["# Two"])
     check_page(page)
     assert '<a href="#two">two</a>, <span title="a -&gt; b">3 dB</span>' in page
-
-
-def test_a_repair_is_uncovered_by_a_range_input_that_needs_nothing_else(report, tmp_path):
-    assert "<figure" not in report(one=["# One"])
-    (tmp_path / "figures").mkdir()
-    for name in ("hole", "repair"):
-        (tmp_path / f"figures/09_{name}.jpg").write_bytes(name.encode())
-    page = report(one=["# One"])
-    check_page(page)
-    elements = Elements(page)
-    hole, repair = (a for tag, a in elements.all if tag == "img")
-    assert [b64decode(a["src"].rpartition(",")[2]) for a in (hole, repair)] == [b"hole", b"repair"]
-    assert repair["style"] == "clip-path: inset(0 0 0 50%)"
-    (handle,) = (a for tag, a in elements.all if tag == "input")
-    assert (handle["type"], handle["value"]) == ("range", "50")
-    assert handle["aria-label"]
