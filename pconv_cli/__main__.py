@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 COMMANDS = ("inpaint", "evaluate", "train", "masks", "export")
+EXPECTED = (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError)  # and OpenCV's own
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if arguments is not None:
         return _call(arguments)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # or they are closed
         stream.reconfigure(errors="backslashreplace")
     # Unless it is ignored, as of a process in the background.
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -37,8 +38,10 @@ def _call(arguments: list[str]) -> int:
     try:
         given = _parse(arguments)
         return given.run(given) or 0
-    except (ArithmeticError, OSError, RuntimeError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except Exception as error:
+        if not isinstance(error, EXPECTED) and type(error).__module__ != "cv2":
+            raise
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt as notice:
         print(str(notice) or "interrupted", file=sys.stderr)

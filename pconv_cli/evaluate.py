@@ -90,7 +90,7 @@ def run(given) -> None:
             rows.append(_measure(net, given, path, mask))
         except (OSError, ValueError) as error:
             # One bad file must not cost the others; all are named at the end.
-            left_out.append(str(error))
+            left_out.append(str(error) if path.name in str(error) else f"{path}: {error}")
     for message in left_out:
         print(f"left out: {message}", file=sys.stderr)
     if rows:

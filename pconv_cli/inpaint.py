@@ -98,7 +98,7 @@ def _repair_folder(given) -> None:
             _repair(lambda: net, given, image, mask, out)
         except (OSError, ValueError) as error:
             # One bad picture must not cost the others; all are named at the end.
-            refused.append(str(error))
+            refused.append(str(error) if image.name in str(error) else f"{image}: {error}")
     for message in refused:
         _say("left out", message)
     print(f"{len(jobs) - len(refused)} of {len(jobs)} pictures written to {given.out}")
@@ -145,6 +145,10 @@ def _repair(network, given, image: Path, mask: Path | None, out: Path) -> None:
     if unknown.all():
         raise ValueError(f"{image} is hole all over; some of it should be known")
     pictures.storable(picture, out)  # or an error, before the work
+    if mask is not None and out.exists() and out.samefile(mask):
+        raise ValueError(f"{out} is the mask {mask} itself; the result should go elsewhere")
+    if picture.several and out.exists() and out.samefile(image):
+        raise ValueError(f"{image} holds several pictures, of which it would keep the first alone")
     if picture.several:
         _say("note", f"{image} holds several pictures, of which the first is repaired")
     if picture.inks and not out.suffix.lower().startswith(".tif"):

@@ -71,14 +71,14 @@ def write(entries: list[MaskFile], out: str | Path, processes: int | None = None
     ValueError
         If `out` holds something already, or a mask of the list cannot be.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     if out.is_file():
         raise ValueError(f"{out} is a file; masks should go into a new folder")
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} exists and is not empty; masks should go into a new folder")
     if not entries:
         raise ValueError("the set has 0 masks; it should have at least 1")
-    unfinished = out.with_name(f"{out.name}.unfinished")
+    unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         for folder in {Path(e.path).parent for e in entries}:

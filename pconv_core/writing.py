@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ def whole(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{name}.unfinished")
     try:
         yield unfinished
+        if path.exists():  # whoever may read it still may, and nobody else
+            shutil.copymode(path, unfinished)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

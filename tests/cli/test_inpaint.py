@@ -268,7 +268,9 @@ def test_results_that_are_there_are_replaced_when_told(sound, checkpoint, capsys
         assert run(checkpoint, sound / image, sound / out) == 2
         assert "is there already; --overwrite replaces it" in capsys.readouterr().err
     for image, result in (("in", "in/a.png"), ("in.png", "in.png")):
+        (sound / result).chmod(0o600)
         assert run(checkpoint, sound / image, sound / image, "--overwrite") == 0
+        assert (sound / result).stat().st_mode & 0o777 == 0o600
         check_known(before, pictures.read(sound / result).pixels, hole_in())
 
 

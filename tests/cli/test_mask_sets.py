@@ -78,12 +78,6 @@ def test_the_command_draws_what_it_is_told(tmp_path, kind):
     assert np.array_equal(drawn, random_mask(64, (0.2, 0.3), False, 7, 1, kind))
 
 
-def test_the_command_draws_the_papers_set(tmp_path):
-    small = ["--test-set", "--count", "1", "--size", "32"]
-    assert main(["masks", "--out", str(tmp_path / "set"), *small]) == 0
-    assert len(files(tmp_path / "set")) == 13
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("lo", "size"), [(0.99, 16), (0.98, 8), (0.999, 48)])
 def test_a_mask_keeps_a_known_pixel(kind, lo, size):

@@ -178,7 +178,9 @@ def test_other_settings_are_refused(tmp_path, capsys):
         (["--preview", "FILE/p.png"], "--preview: FILE is a file; it should be a folder"),
         (["--average", "1.1"], "--average is 1.1; it should be in [0, 1]"),
         (["--average", "nan"], "--average is nan; it should be in [0, 1]"),
-        (["--lambda-perceptual", "nan"], "--lambda-perceptual is nan; it should be at least 0"),
+        (["--lambda-style", "inf"], "--lambda-style is inf; it should be at least 0"),
+        (["--record", "FILE"], "FILE exists; --resume goes on with it, or name another file"),
+        (["--record", "net.pt"], "--checkpoint, --record name one file twice"),
     ],
 )
 def test_bad_paths_are_one_line_before_the_first_step(tmp_path, capsys, monkeypatch, more, message):

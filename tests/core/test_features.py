@@ -22,7 +22,6 @@ from pconv_core.masks import random_mask
 from pconv_core.training import Switches, make_objective
 
 LAYERS = (("block1", 2), ("block2", 2), ("block3", 3))
-CHANNELS = (64, 128, 256)
 
 
 def stated(image):

@@ -34,7 +34,7 @@ def test_constraints_pin_every_dependency_within_its_range():
 def test_trained_weights_are_those_the_errors_name():
     listed = {line.split()[0] for line in lines("trained.txt")}
     known = (packaged.HED, packaged.LITE0, packaged.LITE0_CODE)
-    assert {weights.install.rpartition(" ")[2] for weights in known} == listed
+    assert {f"{weights.package}=={weights.version}" for weights in known} == listed
 
 
 def test_python_is_the_same_everywhere():
