@@ -37,9 +37,8 @@ pytestmark = pytest.mark.skipif(
 CANVAS = ".jupyter-widgets canvas"
 PATH = [(0.3, 0.6), (0.6, 0.5), (0.7, 0.8)]  # of the mouse, in parts of the canvas
 
-RGB = (
-    'rgb = data.embedded("test")[1] / 255'  # what the chapter has made when it comes to the canvas
-)
+# What the chapter has made when it comes to the canvas.
+RGB = 'rgb = data.embedded("test")[1] / 255'
 
 
 @contextmanager
