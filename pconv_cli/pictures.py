@@ -14,9 +14,7 @@ from pconv_core.writing import whole
 
 # Formats that give back what they were given; JPEG would change known pixels.
 LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
-_DEEP = ("PNG", "TIFF")  # those that hold 16 bits
 _MOST_WEBP = 16383  # pixels a side
-_RATIONAL = (282, 283)  # the resolution
 
 
 def implied_hole(
@@ -81,7 +79,7 @@ def storable(picture: Picture, path: Path) -> Picture:
             f"{path} would not keep the known pixels as they are; "
             f"write one of {', '.join(sorted(LOSSLESS))}"
         )
-    if deep and form not in _DEEP:
+    if deep and form not in ("PNG", "TIFF"):
         raise ValueError(f"{form} holds 8 bits only; write 16-bit pictures as .png or .tif")
     if picture.alpha is not None and form == "BMP":
         raise ValueError("BMP holds no transparency; write .png, .tif or .webp")
@@ -115,12 +113,11 @@ def write(picture: Picture, path: Path) -> None:
     picture = storable(picture, path)
     form = LOSSLESS[path.suffix.lower()]
     stored = replace(picture, pixels=turned(picture.pixels, picture.orientation, upright=False))
-    deep_colour = picture.full > 255 and picture.pixels.ndim == 3
     with whole(path) as unfinished:
         if form == "BMP":
             # It holds no orientation.
             _write_by_pillow(replace(picture, exif=None, profile=None), unfinished, form)
-        elif not deep_colour:
+        elif picture.full == 255 or picture.pixels.ndim < 3:
             _write_by_pillow(stored, unfinished, form)
         elif form == "PNG":
             _write_deep_png(stored, unfinished)
@@ -164,9 +161,16 @@ def _exif(data: bytes) -> Image.Exif:
     return exif
 
 
+def _dpi(exif: Image.Exif) -> list[float] | None:
+    """Pixels an inch, across and down."""
+    scale = [float(exif.get(tag, 0)) * (2.54 if exif.get(296) == 3 else 1) for tag in (282, 283)]
+    return scale if min(scale) > 0 else None  # not 0/0
+
+
 def _write_by_pillow(picture: Picture, path: Path, form: str) -> None:
+    exif = _exif(picture.exif or b"")
     options = {"lossless": True, "exact": True} if form == "WEBP" else {}
-    described = {"exif": picture.exif and _exif(picture.exif), "icc_profile": picture.profile}
+    described = {"exif": exif, "icc_profile": picture.profile, "dpi": form == "PNG" and _dpi(exif)}
     options |= {name: data for name, data in described.items() if data}
     image = Image.fromarray(picture.pixels, "CMYK" if picture.inks else None)
     image.save(path, format=form, **options)
@@ -176,10 +180,7 @@ def _write_deep_tiff(picture: Picture, path: Path) -> None:
     """16-bit colour, which Pillow cannot write."""
     exif = _exif(picture.exif or b"")
     tags = [(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, bytes)]
-    scale = {}
-    if all(float(exif.get(tag, 0)) > 0 for tag in _RATIONAL):  # not 0/0
-        scale = {"resolution": [float(exif[tag]) for tag in _RATIONAL]}
-        scale["resolutionunit"] = int(exif.get(296, 2))
+    scale = {"resolution": _dpi(exif), "resolutionunit": 2} if _dpi(exif) else {}
     tifffile.imwrite(
         path,
         picture.pixels,

@@ -117,9 +117,7 @@ def read(path: Path) -> Picture:
     has more than 100 million pixels.
     """
     with _named(path), open(path, "rb") as file:
-        begins = file.read(4)
-        file.seek(0)
-        if begins in _TIFF_BEGINS:
+        if file.peek(4)[:4] in _TIFF_BEGINS:
             return _read_tiff(path, file)
         with _opened(file) as picture:
             _check_size(*picture.size)
@@ -201,7 +199,7 @@ def resized_hole(hole: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def _decode(path: Path, picture: Image.Image) -> Picture:
     """What Pillow opened, but no TIFF."""
     raw = picture.tile[0].args if picture.format == "PNG" else ""  # as "RGB;16B"
-    exif, orientation = _described(picture.getexif())
+    exif, orientation = _described(picture.getexif(), picture.info.get("dpi"))
     # A telephone's second picture is the first again, for other uses.
     several = picture.format != "MPO" and getattr(picture, "is_animated", False)
     if "transparency" in picture.info and raw.endswith((";16B", "L;2", "L;4")):
@@ -320,9 +318,10 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
         return deep
 
 
-def _described(exif: Image.Exif) -> tuple[bytes | None, int]:
-    """Of EXIF tags what describes the picture, as bytes, and the orientation that they give it."""
+def _described(exif: Image.Exif, dpi: tuple | None = None) -> tuple[bytes | None, int]:
+    """Of EXIF tags, and pixels an inch beside them, what describes the picture; its orientation."""
     kept = Image.Exif()
+    kept.update({282: dpi[0], 283: dpi[1], 296: 2} if dpi and min(dpi) > 0 else {})
     try:
         for tag in (*_DESCRIBING, *_DIRECTORIES):
             if value := exif.get_ifd(tag) if tag in _DIRECTORIES else exif.get(tag):
