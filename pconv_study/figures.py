@@ -31,7 +31,6 @@ LOOKS = {
     "traditional": (RED, "s"),
     "masked": (GREEN, "D"),
     "plain": ("#CC79A7", "P"),
-    "Conv": ("#CC79A7", "P"),
     "gated": ("#E69F00", "X"),
     "merged": ("#7F5F00", "*"),
     "shipped": ("#6A2C91", "P"),

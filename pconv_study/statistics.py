@@ -173,7 +173,7 @@ def slopes(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
             found = slope.rename("slope").rename_axis("random_seed").reset_index()
             found.insert(0, "variant", variant)
             table.append(found.assign(mean=mean, low=mean - half, high=mean + half))
-    return pd.concat(table, ignore_index=True)
+    return pd.concat(table, ignore_index=True) if table else pd.DataFrame()
 
 
 def crossing(curve: pd.Series, level: float, more: bool = True) -> int | None:
