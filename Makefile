@@ -76,7 +76,7 @@ lint: | $(READY)  ## ruff, on code and notebooks
 	$(BIN)/ruff format --check .
 
 unit: | $(READY)  ## pytest on tests/, a process a core, one thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests
 
 nbval: | $(READY)  ## run the notebooks again, from nothing, and compare with their stored outputs
 	rm -rf $(SCRATCH)
