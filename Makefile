@@ -78,9 +78,9 @@ lint: | $(READY)  ## ruff, on code and notebooks
 unit: | $(READY)  ## pytest on tests/, a process a core, one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests
 
-nbval: | $(READY)  ## run the notebooks again, from nothing, and compare with their stored outputs
+nbval: | $(READY)  ## run the notebooks anew, a process a core, and compare with their stored outputs
 	rm -rf $(SCRATCH)
-	PCONV_RESULTS=$(SCRATCH) $(BIN)/python -m pytest --nbval --nbval-current-env -p no:cacheprovider notebooks
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 PCONV_RESULTS=$(SCRATCH) $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env -p no:cacheprovider notebooks
 
 # Kills, notices to groups of processes, malformed files, kinds of TIFF, a large folder, a long
 # training, large photographs, ONNX of the shipped network, the canvas in a browser (extras paint and
