@@ -15,7 +15,6 @@ JOBS     ?= 2
 EXPERIMENT = $(BIN)/python -m pconv_study.experiment $(NAME) $(if $(ON),--on $(ON)) $(patsubst roots.%,--photos %,$(ROOTS))
 CHAPTERS := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.ipynb))))
 SCRATCH  := $(CURDIR)/.scratch/nbval
-CHROMIUM ?= chromium
 # As pconv_core sets it, for what imports torch before: waiting threads sleep.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -80,14 +79,15 @@ unit: | $(READY)  ## pytest on tests/, a process a core, one thread each
 
 nbval: | $(READY)  ## run the notebooks anew, a process a core, and compare with their stored outputs
 	rm -rf $(SCRATCH)
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 PCONV_RESULTS=$(SCRATCH) $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env -p no:cacheprovider notebooks
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 PCONV_RESULTS=$(SCRATCH) $(BIN)/python -m pytest -n auto \
+	    --dist loadfile --nbval --nbval-current-env -p no:cacheprovider notebooks
 
 # Kills, notices to groups of processes, malformed files, kinds of TIFF, a large folder, a long
 # training, large photographs, ONNX of the shipped network, the canvas in a browser (extras paint and
 # browser): each test that looks for such a number, with it at its full.
 stress: $(READY)  ## the long tests: 20 kills a signal, 4,000 malformed files, 200,000 photographs
 	PCONV_KILLS=20 PCONV_FUZZ=2000 PCONV_WAYS=96 PCONV_FILES=200000 PCONV_LONG=2000 PCONV_MEGAPIXELS=12 \
-	    PCONV_STRESS=1 PCONV_BROWSER=$(CHROMIUM) $(BIN)/python -m pytest \
+	    PCONV_STRESS=1 PCONV_BROWSER=$(or $(CHROMIUM),chromium) $(BIN)/python -m pytest \
 	    $$(grep -rlE 'environ.get\("PCONV_' --include='test_*.py' tests)
 
 lab: | $(READY)  ## open the notebooks in JupyterLab

@@ -164,7 +164,7 @@ def _exif(data: bytes) -> Image.Exif:
 def _dpi(exif: Image.Exif) -> list[float] | None:
     """Pixels an inch, across and down."""
     scale = [float(exif.get(tag, 0)) * (2.54 if exif.get(296) == 3 else 1) for tag in (282, 283)]
-    return scale if min(scale) > 0 else None  # not 0/0
+    return scale if min(scale) > 0 and exif.get(296) != 1 else None  # not 0/0, nor without a unit
 
 
 def _write_by_pillow(picture: Picture, path: Path, form: str) -> None:
@@ -180,7 +180,7 @@ def _write_deep_tiff(picture: Picture, path: Path) -> None:
     """16-bit colour, which Pillow cannot write."""
     exif = _exif(picture.exif or b"")
     tags = [(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, bytes)]
-    scale = {"resolution": _dpi(exif), "resolutionunit": 2} if _dpi(exif) else {}
+    scale = {"resolution": dpi, "resolutionunit": 2} if (dpi := _dpi(exif)) else {}
     tifffile.imwrite(
         path,
         picture.pixels,

@@ -358,10 +358,9 @@ def test_what_describes_the_picture_goes_on_and_no_more(tmp_path):
     exif[282], exif[283], exif[296] = 100.0, 100.0, 3  # a centimetre
     exif[0x8769] = {0x9003: "2020:01:01 00:00:00"}
     for mode, suffix in product(("L", "LA", "RGB", "RGBA", "CMYK"), (".tif", ".png", ".webp")):
-        out = tmp_path / f"out{suffix}"
         of_mode(mode).save(source, exif=exif.tobytes())
         source.write_bytes(source.read_bytes().replace(b"allXXe", "allée".encode()))
-        write(photos.read(source), out)
+        write(photos.read(source), out := tmp_path / f"out{suffix}")
         with Image.open(out) as after:
             found = after.getexif()
             assert (found[271], found[274]) == ("Maker", 6)
@@ -369,9 +368,11 @@ def test_what_describes_the_picture_goes_on_and_no_more(tmp_path):
             assert found.get_ifd(0x8769)[0x9003] == "2020:01:01 00:00:00"
             assert suffix == ".tif" or set(found) <= {*photos._DESCRIBING, *photos._DIRECTORIES}
             assert suffix == ".webp" or round(after.info["dpi"][0]) == 254
-    of_mode("RGB").save(tmp_path / "a.png", dpi=(300, 300))  # without EXIF
-    write(photos.read(tmp_path / "a.png"), tmp_path / "b.png")
-    assert round(Image.open(tmp_path / "b.png").info["dpi"][0]) == 300
+    of_mode("RGB").save(tmp_path / "300.png", dpi=(300, 300))  # without EXIF
+    tifffile.imwrite(tmp_path / "0.tif", random(3))  # which says 1, without a unit
+    for source in (tmp_path / "300.png", tmp_path / "0.tif"):
+        write(photos.read(source), out := tmp_path / "out.png")
+        assert round(Image.open(out).info.get("dpi", [0])[0]) == int(source.stem)
 
 
 def test_a_result_that_reads_otherwise_does_not_take_its_name(tmp_path, monkeypatch):

@@ -21,5 +21,4 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(instructions, taken, mon
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     assert hardware.precision("auto", CPU) == taken
     assert f", {taken}, torch" in hardware.describe(CPU, "auto")
-    for named in ("float32", "bfloat16"):
-        assert hardware.precision(named, CPU) == named
+    assert [hardware.precision(n, CPU) for n in ("float32", "bfloat16")] == ["float32", "bfloat16"]
