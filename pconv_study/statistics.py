@@ -8,6 +8,7 @@ with such columns.
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -48,21 +49,7 @@ def contrast(rows: pd.DataFrame, weights: dict[str, float], measure: str) -> dic
         If the weights do not add up to 0, or a variant is missing, shares no random seed, lacks a
         crop of another, has one twice, or a value that is not finite.
     """
-    if not math.isclose(sum(weights.values()), 0, abs_tol=1e-9):
-        raise ValueError(f"weights {weights} should add up to 0")
-    return _found(_by_crop(rows, weights, measure))
-
-
-def difference(rows: pd.DataFrame, variant: str, other: str, measure: str) -> dict:
-    """`variant` less `other`; see `contrast`."""
-    if variant == other:
-        raise ValueError(f"{variant} should be compared with another variant than itself")
-    return contrast(rows, {variant: 1, other: -1}, measure)
-
-
-def interaction(rows: pd.DataFrame, a: str, b: str, both: str, none: str, measure: str) -> dict:
-    """What b changes beside a, less what it changes alone: (both - a) - (b - none)."""
-    return contrast(rows, {both: 1, a: -1, b: -1, none: 1}, measure)
+    return _contrast(_wide(rows[rows["variant"].isin(list(weights))], measure), weights)
 
 
 def half_width(found, alpha: float = 0.05):
@@ -94,10 +81,8 @@ def equivalent(found, margin: float):
     return abs(found["mean"]) + half_width(found, 0.1) < margin
 
 
-def differences(
-    rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], measures: Sequence[str]
-) -> pd.DataFrame:
-    """`difference` of each pair (variant, other), by photos, masks, part and measure.
+def differences(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], measure: str) -> pd.DataFrame:
+    """`contrast` of each pair, variant less other, by photos, masks and part.
 
     Returns
     -------
@@ -105,14 +90,13 @@ def differences(
         photos, masks, part ("up to 0.5" or a bin), variant, other, measure, and what `contrast`
         returns.  Bins are described, not tested: their p is NaN.
     """
-    table = pd.DataFrame(
-        {**part, "variant": variant, "other": other, "measure": measure}
-        | difference(chosen, variant, other, measure)
-        for part, chosen in _parts(rows)
-        for variant, other in pairs
-        for measure in measures
-    )
-    return table.assign(p=table["p"].where(table["part"] == UP_TO_HALF))
+    table, variants = [], {variant for pair in pairs for variant in pair}
+    for part, chosen in _parts(rows[rows["variant"].isin(variants)]):
+        wide = _wide(chosen, measure)
+        for variant, other in pairs:
+            labels = {**part, "variant": variant, "other": other, "measure": measure}
+            table.append(labels | _contrast(wide, {variant: 1, other: -1}))
+    return pd.DataFrame(table).assign(p=lambda t: t["p"].where(t["part"] == UP_TO_HALF))
 
 
 def means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
@@ -126,9 +110,10 @@ def means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """
     table = []
     for part, chosen in _parts(rows):
-        for (variant, samples), group in chosen.groupby(["variant", "samples"], dropna=False):
-            for measure in measures:
-                by_crop = _by_crop(group, {variant: 1}, measure)
+        for samples, measure in product(chosen["samples"].unique(), measures):
+            wide = _wide(chosen[chosen["samples"] == samples], measure)
+            for variant in wide:
+                by_crop = _by_crop(wide, {variant: 1})
                 labels = {**part, "variant": variant, "samples": samples, "measure": measure}
                 table.append(labels | {"sd": by_crop.mean().std()} | _found(by_crop))
     kept = ["mean", "sd", "random_seeds", "pictures", "photographs"]
@@ -168,7 +153,7 @@ def slopes(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
         if len(samples) > 1:
             x = np.log2(samples) - np.log2(samples).mean()
             weights = dict(zip(samples.tolist(), x / (x @ x), strict=True))
-            slope = _by_crop(chosen, weights, measure, by="samples").mean()
+            slope = _by_crop(_wide(chosen, measure, by="samples"), weights).mean()
             mean, half = slope.mean(), stats.t.isf(0.025, len(slope) - 1) * slope.sem()
             found = slope.rename("slope").rename_axis("random_seed").reset_index()
             found.insert(0, "variant", variant)
@@ -212,31 +197,44 @@ def _parts(rows: pd.DataFrame) -> Iterator[tuple[dict, pd.DataFrame]]:
                 yield {"photos": photos, "masks": masks, "part": name}, chosen
 
 
-def _by_crop(rows: pd.DataFrame, weights: dict, measure: str, by: str = "variant") -> pd.DataFrame:
-    """Weighted sum of a measure over values of column `by`: a row a crop, a column a seed."""
-    rows = rows[rows[by].isin(list(weights))]
-    rows = rows.assign(random_seed=rows["random_seed"].fillna(NOT_TRAINED).astype(int))
+def _wide(rows: pd.DataFrame, measure: str, by: str = "variant") -> dict[object, pd.DataFrame]:
+    """A measure by value of column `by`: each a row a crop, a column a random seed."""
     place = [by, "random_seed", *CROP]
+    rows = rows.assign(random_seed=rows["random_seed"].fillna(NOT_TRAINED).astype(int))
     faults = {"not finite": ~np.isfinite(rows[measure]), "there twice": rows.duplicated(place)}
     for fault, found in faults.items():
         if found.any():
             first = rows.loc[found, place].iloc[0].to_dict()
             raise ValueError(f"{measure} is {fault} in {found.sum()} rows, the first {first}")
     wide = rows.pivot(index=CROP, columns=place[:2], values=measure)
-    seeds = {key: set(wide[key]) if key in wide else set() for key in weights}
+    return {value: wide[value] for value in wide.columns.unique(by)}
+
+
+def _by_crop(wide: dict[object, pd.DataFrame], weights: dict) -> pd.DataFrame:
+    """Weighted sum of values of `_wide`: a row a crop, a column a random seed."""
+    seeds = {key: set(wide.get(key, ())) for key in weights}
     trained = {key: has for key, has in seeds.items() if has != {NOT_TRAINED}}
     common = sorted(set.intersection(*trained.values())) if trained else [NOT_TRAINED]
     if not common or any(NOT_TRAINED in has for has in trained.values()):
         raise ValueError(f"random seeds should be common to all, or none be trained: {seeds}")
-    total = 0.0
+    # The one column of what is not trained is for all.
+    chosen = {key: wide[key][common if key in trained else [NOT_TRAINED]] for key in weights}
+    blank = {key: table.isna().to_numpy() for key, table in chosen.items()}
+    total, there = 0.0, ~np.hstack(list(blank.values())).all(axis=1)
     for key, weight in weights.items():
-        values = wide[key][common if key in trained else [NOT_TRAINED]]  # one column is for all
-        missing = values.isna().any(axis=1)
+        missing = there & blank[key].any(axis=1)
         if missing.any():
-            first = values.index[missing].to_frame().iloc[0].to_dict()
-            raise ValueError(f"{by} {key} lacks {missing.sum()} crops, the first {first}")
-        total = total + weight * values.to_numpy()
-    return pd.DataFrame(total, wide.index, common)
+            first = chosen[key].index[missing].to_frame().iloc[0].to_dict()
+            raise ValueError(f"{key} lacks {missing.sum()} crops, the first {first}")
+        total = total + weight * chosen[key].to_numpy()[there]
+    return pd.DataFrame(total, chosen[key].index[there], common)
+
+
+def _contrast(wide: dict[object, pd.DataFrame], weights: dict) -> dict:
+    """`contrast` of `_wide`."""
+    if not math.isclose(sum(weights.values()), 0, abs_tol=1e-9):
+        raise ValueError(f"weights {weights} should add up to 0")
+    return _found(_by_crop(wide, weights))
 
 
 def _found(by_crop: pd.DataFrame) -> dict:

@@ -182,10 +182,12 @@ def differences(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
     """
     order, tables = [*experiment.raw["variants"], *experiment.methods], []
     for labels, part in _parts(rows, experiment):
-        here = [v for v in order if v in set(part["variant"])]
-        for family, pair in pairs(experiment, here):
-            found = statistics.differences(part, [pair], [labels["measure"]])
-            tables.append(found.assign(family=family, samples=labels["samples"]))
+        there = set(part["variant"])
+        family = {pair: name for name, pair in pairs(experiment, [v for v in order if v in there])}
+        if family:
+            found = statistics.differences(part, list(family), labels["measure"])
+            made = zip(found["variant"], found["other"], strict=True)
+            tables.append(found.assign(family=[family[p] for p in made], samples=labels["samples"]))
     table = pd.concat(tables, ignore_index=True)
     within = statistics.equivalent(table, MARGIN).where(table["measure"] == "psnr")
     table = table.assign(equivalent=within)
@@ -193,13 +195,14 @@ def differences(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
 
 
 def interactions(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
-    """What b changes beside a, less what it changes alone: `interactions`, [a, b, both, none]."""
+    """(both - a) - (b - none), what b changes beside a less alone, of all `interactions`."""
     names, table = ("a", "b", "both", "none"), []
     for labels, part in _parts(rows[rows["ratio"] <= 0.5], experiment):
         for four in experiment.raw["interactions"]:
             if set(four) <= set(part["variant"]):
                 which = dict(zip(names, four, strict=True)) | part[_SETS].iloc[0].to_dict()
-                found = statistics.interaction(part, *four, labels["measure"])
+                weights = dict(zip(four, (-1, -1, 1, 1), strict=True))
+                found = statistics.contrast(part, weights, labels["measure"])
                 table.append({**which, **labels, **found})
     if not table:  # of an experiment that is not done yet
         return pd.DataFrame()

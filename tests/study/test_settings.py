@@ -61,6 +61,8 @@ def test_committed_tables_are_made_of_rows_that_the_settings_ask_for(path, tmp_p
     assert len(lines) == len(pd.read_csv(path))
     (tmp_path / "reference").symlink_to(path.parents[1])
     assert tables.make(name, tmp_path, EXPERIMENTS)
+    made, committed = ((at / "tables").iterdir() for at in (tmp_path / name, path.parent))
+    assert {p.name for p in made} == {p.name for p in committed}
 
 
 def test_what_decides_changes_the_hash(tiny):
