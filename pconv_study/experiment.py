@@ -227,8 +227,10 @@ class Run:
         rows = pd.DataFrame()
         try:
             if cell.seed is not None:
-                net, record, minutes = self.network(cell, samples)
-                self._write("logs", f"{cell.name}.csv", record)
+                net, _, minutes = self.network(cell, samples)
+                # An earlier read-out that is measured anew leaves the record whole.
+                last = max(n for n in cell.readouts if self._weights(cell, n).is_file())
+                self._write("logs", f"{cell.name}.csv", self.network(cell, last)[1])
             fill = method(cell.variant) if net is None else evaluation.network_fill(net)
             where = (self.photos(photos), s["size"], tuple(s["span"]))
             rows = measures.measure(net, fill, *where, cell.wanted(photos))

@@ -241,10 +241,8 @@ def test_a_shared_beginning_is_trained_once(tiny, monkeypatch):
     tiny.write("other", samples=[48], variants={"alone": {}})
     do(tiny.run(name="other"))
     assert len(stages) == 3
-    rows = [
-        pd.read_csv(run.results / name).drop(columns="variant")
-        for name in ("small/rows/plain-1-48.csv", "other/rows/alone-1-48.csv")
-    ]
+    files = ("small/rows/plain-1-48.csv", "other/rows/alone-1-48.csv")
+    rows = [pd.read_csv(run.results / name).drop(columns="variant") for name in files]
     pd.testing.assert_frame_equal(*rows)
     lines = pd.read_csv(run.output / "manifest.csv")
     assert Counter(lines["variant"]) == {"plain": 2, "tuned": 3}
@@ -293,6 +291,9 @@ def test_rows_of_other_settings_are_not_taken_for_done(tiny, undisturbed):
     overview = undisturbed.overview()
     assert overview["state"].tolist() == ["begun", "done"]
     assert overview["hours"].tolist()[1] == 0
+    record = (undisturbed.output / "logs/plain-1.csv").read_bytes()
+    undisturbed.do(plain)
+    assert (undisturbed.output / "logs/plain-1.csv").read_bytes() == record
 
 
 def test_hashes_that_look_like_numbers_stay(tiny):
