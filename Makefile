@@ -75,7 +75,7 @@ lint: | $(READY)  ## ruff, on code and notebooks
 	$(BIN)/ruff format --check .
 
 unit: | $(READY)  ## pytest on tests/, a process a core, one thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests
+	$(BIN)/python -m pytest -n auto --dist worksteal tests
 
 nbval: | $(READY)  ## run the notebooks anew, a process a core, and compare with their stored outputs
 	rm -rf $(SCRATCH)

@@ -1,9 +1,11 @@
-"""What all tests share: no time limit, which a busy machine would break, and Ctrl-C."""
+"""What all tests share: one thread, no time limit, which a busy machine would break, and Ctrl-C."""
 
+import os
 import signal
 
 from hypothesis import settings
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the commands; read when torch is imported
 settings.register_profile("no time limit", deadline=None)
 settings.load_profile("no time limit")
 
