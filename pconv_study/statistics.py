@@ -217,7 +217,6 @@ def _by_crop(wide: dict[object, pd.DataFrame], weights: dict) -> pd.DataFrame:
     common = sorted(set.intersection(*trained.values())) if trained else [NOT_TRAINED]
     if not common or any(NOT_TRAINED in has for has in trained.values()):
         raise ValueError(f"random seeds should be common to all, or none be trained: {seeds}")
-    # The one column of what is not trained is for all.
     chosen = {key: wide[key][common if key in trained else [NOT_TRAINED]] for key in weights}
     blank = {key: table.isna().to_numpy() for key, table in chosen.items()}
     total, there = 0.0, ~np.hstack(list(blank.values())).all(axis=1)

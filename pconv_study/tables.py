@@ -188,9 +188,10 @@ def differences(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
             found = statistics.differences(part, list(family), labels["measure"])
             made = zip(found["variant"], found["other"], strict=True)
             tables.append(found.assign(family=[family[p] for p in made], samples=labels["samples"]))
+    if not tables:  # of an experiment that has but one network yet
+        return pd.DataFrame()
     table = pd.concat(tables, ignore_index=True)
-    within = statistics.equivalent(table, MARGIN).where(table["measure"] == "psnr")
-    table = table.assign(equivalent=within)
+    table["equivalent"] = statistics.equivalent(table, MARGIN).where(table["measure"] == "psnr")
     return statistics.with_holm(table, [*_SETS, "samples", "family", "measure"])
 
 
