@@ -136,7 +136,7 @@ def forest(
     table : DataFrame
         variant, other, measure, mean, low and high, as `statistics.differences` has them, of one
         part of one set of masks; or label instead of the first two.  With the column `series`, a
-        line of each beside the others.
+        line of each beside the others; with p_holm, a hollow marker where it is above 0.05.
     margin : float
         In dB: differences of PSNR that count as none, shaded.
     same : float
@@ -169,6 +169,8 @@ def forest(
                 at = np.arange(len(labels)) - 0.25 * (number - (len(series) - 1) / 2)
                 drawn = {"fmt": "Dos"[number], "color": (BLUE, RED, "#777777")[number]}
                 axis.errorbar(of_one["mean"], at, xerr=reach, capsize=4, ms=5, label=one, **drawn)
+                weak = of_one["mean"].where(of_one.get("p_holm", 0 * of_one["mean"]) > 0.05)
+                axis.plot(weak, at, drawn["fmt"], mfc="white", mec=drawn["color"], ms=5, zorder=3)
             axis.set(xlabel=axis_label(name, winner), ylim=(-0.6, len(labels) - 0.4))
             axis.locator_params(axis="x", nbins=12 // len(measures))
             axis.grid(axis="y", visible=False)
@@ -187,9 +189,8 @@ def learning_curve(
     Parameters
     ----------
     means, methods : DataFrame
-        variant, samples, measure, mean and sd, as `statistics.means` has them, of one part of one
-        set of masks: networks, and what is not trained (dashed).  The band is from low to high if
-        these are there, or else one sd either way.
+        variant, samples, measure, mean, and low and high of the band, of one part of one set of
+        masks: networks, and what is not trained (dashed; without a band).
     theirs : float
         P-Conv's samples, named behind a break of the axis.
     """
@@ -202,8 +203,7 @@ def learning_curve(
             for variant, line in means[means["measure"] == name].groupby("variant", sort=False):
                 line, drawn = line.sort_values("samples"), look(variant)
                 axis.plot(line["samples"], line["mean"], **drawn, markersize=5)
-                low, high = line["mean"] - line["sd"], line["mean"] + line["sd"]
-                band = line["samples"], line.get("low", low), line.get("high", high)
+                band = line["samples"], line["low"], line["high"]
                 axis.fill_between(*band, color=drawn["color"], alpha=0.2, lw=0)
                 ends.append((line["mean"].iloc[-1], line["samples"].iloc[-1], drawn))
             for row in methods[methods["measure"] == name].itertuples():

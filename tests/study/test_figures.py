@@ -35,24 +35,24 @@ def test_a_comparison_names_who_is_better_and_shades_the_margin():
     assert "→ partial better" in axis.get_xlabel()
     (margin,) = axis.patches
     assert margin.get_extents().x0 == pytest.approx(axis.transData.transform((-0.2, 0))[0])
+    (axis,) = figures.forest(table.assign(p_holm=[0.04, 0.06]), ["psnr"]).axes
+    (hollow,) = [line for line in axis.lines if line.get_markerfacecolor() == "white"]
+    assert np.isnan(hollow.get_xdata()).tolist() == [False, True]  # from below
     mixed = pd.concat([table, table.assign(variant="gated")])
     assert "→ first better" in figures.forest(mixed, ["psnr"]).axes[0].get_xlabel()
 
 
 def test_a_learning_curve_has_bands_methods_and_names_that_are_apart():
-    rows = [(v, n, 26 + k / 9, 0.5) for v in ("partial", "masked") for k, n in enumerate((6, 12))]
-    means = pd.DataFrame(rows, columns=["variant", "samples", "mean", "sd"]).assign(measure="psnr")
+    rows = [(v, n, 26 + k, 24, 28) for v in ("partial", "masked") for k, n in enumerate((6, 12))]
+    columns = ["variant", "samples", "mean", "low", "high"]
+    means = pd.DataFrame(rows, columns=columns).assign(measure="psnr")
     methods = pd.DataFrame([("Telea", "psnr", 26.1)], columns=["variant", "measure", "mean"])
     (axis,) = figures.learning_curve(means, methods, ["psnr"]).axes
     assert [line.get_label() for line in axis.lines] == ["partial", "masked", "Telea"]
     band = axis.collections[0].get_paths()[0].get_extents()
-    assert (band.x0, band.y0, band.x1, band.y1) == pytest.approx((6, 25.5, 12, 26 + 1 / 9 + 0.5))
-    given = means.assign(low=means["mean"] - 2, high=means["mean"] + 1)
-    band = figures.learning_curve(given, methods, ["psnr"]).axes[0].collections[0]
-    assert band.get_paths()[0].get_extents().y0 == 24
+    assert (band.x0, band.y0, band.x1, band.y1) == pytest.approx((6, 24, 12, 28))
     ends = {text.get_text(): text for text in axis.texts if text.get_text() != "//"}
     assert set(ends) == {"partial", "masked", "Telea"}
     places = sorted(text.xyann[1] for text in ends.values())
     assert np.diff(places).min() > 0.06  # of the axis; the two networks end at one place
-    ticks = [t.get_text() for t in axis.get_xticklabels()]
-    assert ticks == ["6", "12", "36 million,\nP-Conv →"]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["6", "12", "36 million,\nP-Conv →"]
