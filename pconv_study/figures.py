@@ -25,7 +25,6 @@ LOOKS = {
     "traditional, style 120": (RED, "s"),
     "traditional, style 1": ("#E69F00", "X"),
     "partial small": (SKY, "v"),
-    "partial U-Net 112": (SKY, "v"),
     "partial-masked": (SKY, "^"),
     "partial": (BLUE, "o"),
     "traditional": (RED, "s"),
@@ -34,12 +33,9 @@ LOOKS = {
     "gated": ("#E69F00", "X"),
     "merged": ("#7F5F00", "*"),
     "shipped": ("#6A2C91", "P"),
-    "mean fill": ("#999999", "x"),
     "Telea": ("#000000", "+"),
-    "Navier-Stokes": ("#CC79A7", "1"),
     "biharmonic": ("#E69F00", "2"),
     "PatchMatch": ("#882255", "3"),
-    "continuation": ("#7F5F00", "4"),
 }
 # Axes of the measures, and whether more of it is better.
 MEASURES = {
@@ -275,7 +271,7 @@ def look(name: str) -> dict:
     """How the line of a network or method looks: its colour, marker and label."""
     for beginning, (colour, marker) in LOOKS.items():
         if name.startswith(beginning):
-            style = "--" if marker in "x+1234" else "-"
+            style = "--" if marker in "+23" else "-"
             return {"color": colour, "marker": marker, "linestyle": style, "label": name}
     return {"color": "#666666", "marker": ".", "linestyle": "-", "label": name}
 
