@@ -43,8 +43,8 @@ MEASURES = {
     "ssim": ("SSIM", True),
     "lite0": ("Lite0 distance", False),
     "psnr_hole": ("PSNR in the hole in dB", True),
-    "psnr_edge": ("PSNR at its edge in dB", True),
-    "psnr_inside": ("PSNR deep inside in dB", True),
+    "psnr_edge": ("PSNR at the hole's edge in dB", True),
+    "psnr_inside": ("PSNR deep inside it in dB", True),
     "ratio": ("ratio of times, with quartiles", False),
 }
 STYLE = {
