@@ -239,9 +239,10 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
     """A TIFF or BigTIFF whose tags say that its numbers can be kept; ValueError if not."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong, an error says
     with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages[0]
-        # ImageJ, for one, may write a stack behind a single page.
-        several = len(tiff.pages) > 1 or tiff.series[0].size > page.size
+        page, several = tiff.pages[0], True
+        with suppress(Exception):  # of a malformed description
+            # ImageJ, for one, may write a stack behind a single page.
+            several = len(tiff.pages) > 1 or tiff.series[0].size > page.size
         _check_size(page.imagewidth, page.imagelength)
         if page.is_reduced or 0 in page.databytecounts:  # of which readers make black
             raise _NotKept("its first picture is a small copy, or lacks a part")
