@@ -8,8 +8,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from pconv_cli.errors import line, say
+
 COMMANDS = ("inpaint", "evaluate", "train", "masks", "export")
-EXPECTED = (ArithmeticError, MemoryError, OSError, RuntimeError, ValueError)  # and OpenCV's own
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -39,9 +40,7 @@ def _call(arguments: list[str]) -> int:
         given = _parse(arguments)
         return given.run(given) or 0
     except Exception as error:
-        if not isinstance(error, EXPECTED) and type(error).__module__ != "cv2":
-            raise
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        say("error", line(error))
         return BAD_INPUT
     except KeyboardInterrupt as notice:
         print(str(notice) or "interrupted", file=sys.stderr)

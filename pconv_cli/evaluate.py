@@ -7,7 +7,6 @@ of training are filled coarse to fine, as `inpaint` does.  Beside FILE.csv, a ro
 FILE_means.csv: the means by bin of hole ratio and over all, and of how many photographs.
 """
 
-import sys
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from pconv_cli import files, options, texture
+from pconv_cli import errors, files, options, texture
 from pconv_core import photos
 from pconv_core.masks import BINS
 from pconv_core.writing import whole
@@ -39,13 +38,8 @@ def add(command) -> None:
     options.add(command)
     option = command.add_argument
     option("--images", required=True, type=Path, metavar="DIR", help="photographs without holes")
-    option(
-        "--masks",
-        required=True,
-        type=Path,
-        metavar="FILE|DIR",
-        help="mask pictures, or one for all",
-    )
+    masks = "mask pictures, or one for all"
+    option("--masks", required=True, type=Path, metavar="FILE|DIR", help=masks)
     option(
         "--pair",
         choices=("name", "order"),
@@ -53,12 +47,9 @@ def add(command) -> None:
         help="order: photographs and masks are paired in the order of their names instead, 2 "
         "before 10, and masks used again if there are fewer (default name)",
     )
-    option(
-        "--size",
-        type=int,
-        help="cut the middle square of each photograph and mask and shrink it to "
-        "this (default: what the mask shows, at its size)",
-    )
+    square = "cut the middle square of each photograph and mask and shrink it to this (default: "
+    square += "what the mask shows, at its size)"
+    option("--size", type=int, help=square)
     larger = "enlarge what is smaller (default: leave it out)"
     option("--enlarge", action="store_true", help=larger)
     texture.add(command)
@@ -81,18 +72,15 @@ def run(given) -> None:
     images = [p for p in files.pictures(given.images) if not _is_below(p, given)]
     images, beside = files.parted(images)
     if beside:
-        print(f"note: {len(beside)} pictures are masks by their names", file=sys.stderr)
+        errors.say("note", f"{len(beside)} pictures are masks by their names")
     pairs, left_out = _pairs(given, images)
     net = options.network(given)
     rows = []
     for path, mask in tqdm(pairs, desc="evaluate", unit="picture", leave=False):
-        try:
+        with errors.left_out(path, left_out):
             rows.append(_measure(net, given, path, mask))
-        except (OSError, ValueError) as error:
-            # One bad file must not cost the others; all are named at the end.
-            left_out.append(str(error) if path.name in str(error) else f"{path}: {error}")
     for message in left_out:
-        print(f"left out: {message}", file=sys.stderr)
+        errors.say("left out", message)
     if rows:
         _write(pd.DataFrame(rows), given.out, out_means)
     if left_out:

@@ -40,9 +40,9 @@ def parted(images: list[Path]) -> tuple[list[Path], list[Path]]:
     ended = {(image.parent, _nfc(image.name)) for image in images}
 
     def is_mask(path: Path) -> bool:
-        base = _MASK.fullmatch(_stem(path))
+        base = _MASK.fullmatch(_nfc(path.stem))
         beside = base is not None and (path.parent, base[1]) in names
-        return beside or (path.parent, _stem(path)) in ended
+        return beside or (path.parent, _nfc(path.stem)) in ended
 
     return [p for p in images if not is_mask(p)], [p for p in images if is_mask(p)]
 
@@ -66,6 +66,8 @@ class Masks:
 
     def __init__(self, path: Path):
         self.path, self.named = path, defaultdict(list)
+        if not path.exists():
+            raise ValueError(f"no mask or folder of masks at {path}")
         if path.is_file():
             return
         for mask in pictures(path):
@@ -91,17 +93,13 @@ class Masks:
 
 def _keys(image: Path) -> set[tuple[Path, str]]:
     """What the name of a mask may be made of: the name of a picture with its ending or without."""
-    return {(image.parent, _stem(image)), (image.parent, _nfc(image.name))}
+    return {(image.parent, _nfc(image.stem)), (image.parent, _nfc(image.name))}
 
 
 def _bases(mask: Path) -> set[str]:
     """Names of pictures that a mask may be for."""
-    found = _MASK.fullmatch(_stem(mask))
-    return {_stem(mask), found[1]} if found else {_stem(mask)}
-
-
-def _stem(path: Path) -> str:
-    return _nfc(path.stem)
+    found = _MASK.fullmatch(_nfc(mask.stem))
+    return {_nfc(mask.stem), found[1]} if found else {_nfc(mask.stem)}
 
 
 def _nfc(name: str) -> str:

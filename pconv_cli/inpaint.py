@@ -7,7 +7,6 @@ what is transparent, wholly or in part.  In a folder the mask of a.jpg is a.png,
 ending, a.jpg.png, a_mask.png or a_mask001.png, and may lie beside it; or one mask is for all.
 """
 
-import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import ImageColor
 from tqdm import tqdm
 
 from pconv_cli import files, options, pictures, texture
+from pconv_cli.errors import left_out, say
 from pconv_core import photos
 
 _LARGE_HOLE = 0.8
@@ -53,17 +53,13 @@ def run(given) -> None:
     """Repair the pictures."""
     if given.mask is not None and given.hole_colour is not None:
         raise ValueError("--hole-colour is for pictures without --mask; it should be one of them")
-    if not 0 <= given.grow < np.inf:
-        raise ValueError(f"--grow is {given.grow:g}; it should be at least 0")
+    options.check(given, grow=0)
     texture.check(given.texture)
     if given.image.is_dir():
         _repair_folder(given)
         return
     _check_out(given)
-    if given.mask is not None and given.mask.is_dir():
-        mask = files.Masks(given.mask).of(given.image, given.image.parent)
-    else:
-        mask = given.mask
+    mask = given.mask and files.Masks(given.mask).of(given.image, given.image.parent)
     _repair(lambda: options.network(given), given, given.image, mask, given.out)
 
 
@@ -71,11 +67,6 @@ def _check_out(given) -> None:
     out = given.out
     if out.is_dir():
         raise ValueError(f"--out is the folder {out}; for one picture it is a file")
-    if out.suffix.lower() not in pictures.LOSSLESS:
-        raise ValueError(
-            f"--out is {out}, which would not keep the known pixels as they are; "
-            f"it should end in {', '.join(sorted(pictures.LOSSLESS))}"
-        )
     if not given.overwrite and out.exists() and given.image.exists() and out.samefile(given.image):
         raise ValueError(f"--out is the picture {given.image} itself; --overwrite replaces it")
     options.check_results([out], given.overwrite)
@@ -84,23 +75,18 @@ def _check_out(given) -> None:
 def _repair_folder(given) -> None:
     jobs, beside = _jobs(given)
     if skipped := files.others(given.image):
-        _say(
-            "note", f"skipped {len(skipped)} that do not end in {photos.ENDINGS}: {_some(skipped)}"
-        )
+        say("note", f"skipped {len(skipped)} that do not end in {photos.ENDINGS}: {_some(skipped)}")
     if beside:
-        _say("note", f"skipped {len(beside)} that are masks by their names: {_some(beside)}")
+        say("note", f"skipped {len(beside)} that are masks by their names: {_some(beside)}")
     masks = given.mask and files.Masks(given.mask)
     net = options.network(given)
     refused = []
     for image, out in tqdm(jobs, desc="inpaint", unit="picture", leave=False):
-        try:
+        with left_out(image, refused):
             mask = masks and masks.of(image, given.image)
             _repair(lambda: net, given, image, mask, out)
-        except (OSError, ValueError) as error:
-            # One bad picture must not cost the others; all are named at the end.
-            refused.append(str(error) if image.name in str(error) else f"{image}: {error}")
     for message in refused:
-        _say("left out", message)
+        say("left out", message)
     print(f"{len(jobs) - len(refused)} of {len(jobs)} pictures written to {given.out}")
     if refused:
         raise ValueError(f"{len(refused)} of {len(jobs)} pictures were left out, see above")
@@ -112,8 +98,6 @@ def _jobs(given) -> tuple[list[tuple[Path, Path]], list[Path]]:
     Or refuse before anything is done.
     """
     images, out = given.image, given.out
-    if given.mask is not None and not given.mask.exists():
-        raise ValueError(f"no mask or folder of masks at {given.mask}")
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out is the file {out}; for a folder of pictures it is a folder")
     if not given.overwrite and out.exists() and out.samefile(images):
@@ -137,6 +121,7 @@ def _repair(network, given, image: Path, mask: Path | None, out: Path) -> None:
     from pconv_core.masks.shape import depth
 
     picture = photos.read(image)
+    unkept = pictures.unkept(picture, out)  # or an error, before the work
     hole = _implied(picture, given) if mask is None else _marked(picture, mask, given.mask_hole)
     if given.grow and not hole.all():
         hole |= depth(~hole) <= given.grow
@@ -144,15 +129,16 @@ def _repair(network, given, image: Path, mask: Path | None, out: Path) -> None:
     unknown = hole if picture.alpha is None else hole | (picture.alpha == 0)
     if unknown.all():
         raise ValueError(f"{image} is hole all over; some of it should be known")
-    pictures.storable(picture, out)  # or an error, before the work
     if mask is not None and out.exists() and out.samefile(mask):
         raise ValueError(f"{out} is the mask {mask} itself; the result should go elsewhere")
     if picture.several and out.exists() and out.samefile(image):
         raise ValueError(f"{image} holds several pictures, of which it would keep the first alone")
     if picture.several:
-        _say("note", f"{image} holds several pictures, of which the first is repaired")
+        say("note", f"{image} holds several pictures, of which the first is repaired")
     if picture.inks and not out.suffix.lower().startswith(".tif"):
-        _say("note", f"{image} is CMYK and is written as RGB; .tif would keep its inks")
+        say("note", f"{image} is CMYK and is written as RGB; .tif would keep its inks")
+    if unkept:
+        say("note", f"{out} does not keep the {' nor the '.join(unkept)} of {image}")
     net = network()
     filled = inpainting.inpaint(net, picture.rgb(), unknown, overwrite=True)
     options.check_numbers(filled, given.checkpoint, image)
@@ -164,7 +150,7 @@ def _marked(picture: photos.Picture, mask: Path, colour: str) -> np.ndarray:
     hole = photos.read_hole(mask, picture.size, colour)
     if hole.mean() > _LARGE_HOLE:
         other = "white" if colour == "black" else "black"
-        _say(
+        say(
             "warning",
             f"the hole is {hole.mean():.0%} of {picture.path}; if the mask marks the hole the "
             f"other way round, say --mask-hole {other}",
@@ -181,7 +167,7 @@ def _implied(picture: photos.Picture, given) -> np.ndarray:
         raise ValueError(
             f"{error}; its hole should be marked by --mask, or by a colour: --hole-colour black"
         ) from None
-    _say("note", f"no mask for {picture.path}; its {what} are the hole")
+    say("note", f"no mask for {picture.path}; its {what} are the hole")
     return hole
 
 
@@ -198,7 +184,3 @@ def _colour(text: str) -> tuple[int, int, int]:
 
 def _some(paths: list[Path]) -> str:
     return ", ".join(p.name for p in paths[:_SHOWN]) + ", ..." * (len(paths) > _SHOWN)
-
-
-def _say(kind: str, message: str) -> None:
-    print(f"{kind}: {message}", file=sys.stderr)

@@ -6,19 +6,16 @@ White = known and black = hole; index.csv holds the exact hole ratio of each.
 from argparse import BooleanOptionalAction
 
 from pconv_cli import options
-from pconv_core.masks import KINDS
+from pconv_core.masks.irregular import KINDS, MIN_MASK_SIZE
 
 
 def add(command) -> None:
     """Add the options."""
     option = command.add_argument
     option("--out", required=True, metavar="DIR", help="a new or empty folder")
-    option(
-        "--test-set",
-        action="store_true",
-        help="the paper's 12,000: six bins of hole ratio, with and without border, 1000 each "
-        "(--count: another number each)",
-    )
+    paper = "the paper's 12,000: six bins of hole ratio, with and without border, 1000 each "
+    paper += "(--count: another number each)"
+    option("--test-set", action="store_true", help=paper)
     option("--count", type=int, help="how many masks (default 100)")
     option("--size", type=int, default=512, help="side in pixels (default 512)")
     option(
@@ -51,7 +48,7 @@ def run(given) -> None:
     # Imported here: --help should not wait for pandas.
     from pconv_cli import mask_sets as sets
 
-    options.check(given, count=1)
+    options.check(given, count=1, size=MIN_MASK_SIZE, seed=0)
     if given.test_set:
         if given.hole_ratio or given.border is not None:
             raise ValueError("--test-set has its own ratios and borders; leave those options out")

@@ -32,11 +32,7 @@ def write(checkpoint: Path, out: Path) -> None:
         if importlib.util.find_spec(package) is None:
             raise ValueError(f"--onnx needs the package {package}: pip install onnx onnxscript")
     net = weights.load_network(checkpoint).folded()
-    sizes = {
-        0: Dim("batch", min=1),
-        2: Dim("height", min=MIN_SIZE),
-        3: Dim("width", min=MIN_SIZE),
-    }
+    sizes = {0: Dim("batch", min=1), 2: Dim("height", min=MIN_SIZE), 3: Dim("width", min=MIN_SIZE)}
     program = torch.onnx.export(
         net,
         _example(),

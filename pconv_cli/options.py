@@ -13,22 +13,16 @@ from pconv_core import weights
 if TYPE_CHECKING:
     from pconv_core.models import InpaintingNet
 
+_TOO_LARGE = 2**63  # for a random seed; nothing else is as large, but infinity
+
 
 def add(command: ArgumentParser) -> None:
     """Add --checkpoint or --weights, and --mask-hole."""
     network = command.add_mutually_exclusive_group()
-    network.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="trained weights: of this project, of P-Conv, of MMEditing, or named as naoto0804's",
-    )
-    network.add_argument(
-        "--weights",
-        choices=weights.names(),
-        default="shipped",
-        help="trained weights that come with the project (default shipped)",
-    )
+    known = "trained weights: of this project, of P-Conv, of MMEditing, or named as naoto0804's"
+    network.add_argument("--checkpoint", type=Path, metavar="FILE", help=known)
+    ours = "trained weights that come with the project (default shipped)"
+    network.add_argument("--weights", choices=weights.names(), default="shipped", help=ours)
     add_mask_hole(command)
 
 
@@ -74,13 +68,15 @@ def check_place(option: str, path: Path) -> None:
         raise ValueError(f"{option}: cannot write {path} ({error.strerror})") from None
 
 
-def check(given: Namespace, **least: float) -> None:
-    """Raise ValueError if an option is below its least value; 0 stands for "above 0"."""
+def check(given: Namespace, **least: float | None) -> None:
+    """Raise ValueError if an option is below its least value, None for "above 0", or too large."""
     for name, bound in least.items():
-        value = getattr(given, name)
-        if value is not None and not (value >= bound if bound else value > 0):
-            right = f"at least {bound}" if bound else "above 0"
-            raise ValueError(f"--{name.replace('_', '-')} is {value:g}; it should be {right}")
+        value, right = getattr(given, name), "above 0" if bound is None else f"at least {bound}"
+        if value is not None and value >= _TOO_LARGE:
+            right = "below 2**63"
+        elif value is None or (value > 0 if bound is None else value >= bound):
+            continue
+        raise ValueError(f"--{name.replace('_', '-')} is {value}; it should be {right}")
 
 
 def network(given: Namespace) -> "InpaintingNet":

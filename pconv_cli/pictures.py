@@ -1,5 +1,6 @@
 """Pictures written as people have them, without loss, and read back before they are handed over."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pconv_core.writing import whole
 # Formats that give back what they were given; JPEG would change known pixels.
 LOSSLESS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".webp": "WEBP"}
 _MOST_WEBP = 16383  # pixels a side
+_ODD_GAMMA = re.compile(rb"gAMA(?!\0\0\xb1[\x8e-\x90])")  # in a PNG, other than 1/2.2
 
 
 def implied_hole(
@@ -90,12 +92,26 @@ def storable(picture: Picture, path: Path) -> Picture:
         )
     grey = picture.pixels.ndim == 2 or picture.pixels.shape[2] == 2
     deep_grey_alpha = deep and grey and picture.alpha is not None
+    if form == "BMP":  # it holds no orientation either
+        picture = replace(picture, exif=None, profile=None, orientation=1)
     as_rgb = {"BMP": picture.inks, "WEBP": picture.inks or grey, "TIFF": False}
     if not as_rgb.get(form, picture.inks or deep_grey_alpha):
         return picture
     channels = [picture.colours] if picture.alpha is None else [picture.colours, picture.alpha]
     # Its profile described inks or greys.
     return replace(picture, pixels=np.dstack(channels), inks=False, profile=None)
+
+
+def unkept(picture: Picture, path: Path) -> list[str]:
+    """What a file will not tell of its picture any more, in words; errors as `storable`."""
+    stored, parts = storable(picture, path), {"exif": "EXIF", "profile": "colour profile"}
+    found = [parts[p] for p in parts if getattr(picture, p) and not getattr(stored, p)]
+    chunks = picture.path.read_bytes().partition(b"IDAT")[0]
+    if chunks.startswith(b"\x89PNG"):
+        found += ["cICP"] if b"cICP" in chunks else []
+        is_told = b"sRGB" in chunks or b"iCCP" in chunks  # which count before the gamma
+        found += ["gamma"] if not is_told and _ODD_GAMMA.search(chunks) else []
+    return found
 
 
 def write(picture: Picture, path: Path) -> None:
@@ -114,10 +130,7 @@ def write(picture: Picture, path: Path) -> None:
     form = LOSSLESS[path.suffix.lower()]
     stored = replace(picture, pixels=turned(picture.pixels, picture.orientation, upright=False))
     with whole(path) as unfinished:
-        if form == "BMP":
-            # It holds no orientation.
-            _write_by_pillow(replace(picture, exif=None, profile=None), unfinished, form)
-        elif picture.full == 255 or picture.pixels.ndim < 3:
+        if picture.full == 255 or picture.pixels.ndim < 3:
             _write_by_pillow(stored, unfinished, form)
         elif form == "PNG":
             _write_deep_png(stored, unfinished)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from pconv_cli import files, options
+from pconv_cli.errors import say
 from pconv_core.masks import KINDS
 
 # What decides the weights, so that a run is not gone on with by mistake as another.
@@ -58,7 +59,7 @@ def add(command) -> None:
     option("--learning-rate", "--lr", type=float, default=0.002, help="Adam's (default 0.002)")
     falls = "let the learning rate fall towards 0 as half a cosine over the steps"
     option("--cosine", action="store_true", help=falls)
-    averaged = "decay of a moving average of the weights, in [0, 1), say 0.999 (default 0: none); "
+    averaged = "decay of a moving average of the weights, in [0, 1], say 0.999 (default 0: none); "
     averaged += "inpaint, evaluate, export and --from take the averaged weights of a checkpoint, "
     averaged += "--resume goes on with the others, which --preview shows"
     option("--average", type=float, default=0.0, metavar="DECAY", help=averaged)
@@ -124,7 +125,7 @@ def _run(given) -> None:
         span=tuple(given.crop_span),
         masks=masks,
         kind=given.mask_kind,
-        unreadable=_unreadable(given),
+        unreadable=given.unreadable,
     )
     features = VGGFeatures(given.features, given.feature_width, given.seed)
     loss = InpaintingLoss(
@@ -136,7 +137,7 @@ def _run(given) -> None:
     )
     with distributed.group() as device:
         if left and distributed.rank() == 0:
-            print(f"note: {left} pictures are masks and not trained on", file=sys.stderr)
+            say("note", f"{left} pictures are masks and not trained on")
         if masks is not None and distributed.rank() == 0:
             _say_ratio(samples, given.mask_hole)
         of_step = given.batch_size * distributed.processes()
@@ -210,14 +211,15 @@ def _among(listed, kept: set[Path]):
     return listed.subset([k for k in range(len(listed)) if listed.path(k) in kept], listed.name)
 
 
-def _unreadable(given) -> Path:
-    """Where photographs that cannot be read are listed: beside the checkpoint."""
-    return given.checkpoint.with_suffix(".unreadable.txt")
-
-
 def _check(given) -> None:
     options.check(given, batch_size=1, size=32, base_channels=1, record_every=1)
-    options.check(given, checkpoint_every=1, accumulate=1, learning_rate=0, steps=0, epochs=0)
+    options.check(given, checkpoint_every=1, accumulate=1, steps=1, workers=0, seed=0)
+    options.check(given, learning_rate=None, epochs=None, feature_width=None)
+    options.check(given, lambda_perceptual=0, lambda_style=0)
+    if given.may_change and not given.resume:
+        raise ValueError("--may-change is for --resume, which should be given too")
+    if given.mask_hole != "black" and given.masks is None:
+        raise ValueError("--mask-hole is for --masks, which should be given too")
     if not 0 <= given.average <= 1:
         raise ValueError(f"--average is {given.average:g}; it should be in [0, 1]")
     smallest, largest = given.crop_span
@@ -225,9 +227,6 @@ def _check(given) -> None:
         raise ValueError(
             f"--crop-span is {smallest:g} {largest:g}; it should ascend, above 0 and at most 1"
         )
-    for term in ("perceptual", "style"):
-        if not 0 <= (weight := getattr(given, f"lambda_{term}")) < float("inf"):
-            raise ValueError(f"--lambda-{term} is {weight:g}; it should be at least 0")
     if given.accumulate > given.batch_size:
         raise ValueError(
             f"--accumulate is {given.accumulate}; it should be at most the batch size, "
@@ -240,7 +239,9 @@ def _check(given) -> None:
         options.check_place(f"--{name}", path)
         if path.is_file() and not given.resume:
             raise ValueError(f"{path} exists; --resume goes on with it, or name another file")
-    options.check_place("--checkpoint", _unreadable(given))
+    # Beside the checkpoint photographs are listed that cannot be read.
+    given.unreadable = given.checkpoint.with_suffix(".unreadable.txt")
+    options.check_place("--checkpoint", given.unreadable)
 
 
 def _settings(given, steps: int) -> dict:
@@ -282,8 +283,5 @@ def _say_ratio(samples, colour: str) -> None:
     print(f"mean hole ratio of the masks: {ratio:.2f}")
     if ratio > _LARGE_HOLE:
         other = "white" if colour == "black" else "black"
-        print(
-            f"warning: is that much hole meant? If the masks mark it the other way round, say "
-            f"--mask-hole {other}",
-            file=sys.stderr,
-        )
+        told = f"If the masks mark it the other way round, say --mask-hole {other}"
+        say("warning", f"is that much hole meant? {told}")

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from pconv_cli import foreign
-from pconv_core import checkpoints, weights
+from pconv_core import checkpoints
 from pconv_core.checkpoints import read_tensors
 from pconv_core.models import InpaintingNet
 
 SUFFIX = checkpoints.EXPORTED
-SHIPPED = weights.path("shipped")
 
 
 def load_network(path: Path) -> InpaintingNet:

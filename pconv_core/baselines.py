@@ -9,7 +9,7 @@ import torch
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
-from pconv_core.continuation import continuation
+from pconv_core.continuation import continuation, known_mean
 from pconv_core.evaluation import Fill, picture_of, tensor_of
 from pconv_core.models import composite
 
@@ -19,9 +19,7 @@ PATCH_RADIUS = 3  # patches of 7 x 7, as Barnes et al. (2009) have them
 
 def mean_fill(images: Tensor, masks: Tensor) -> Tensor:
     """Fill each hole with the mean colour of the known pixels (black where none is known)."""
-    known = masks.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    mean = (images * masks).sum(dim=(2, 3), keepdim=True) / known
-    return composite(mean.expand_as(images), images, masks)
+    return composite(known_mean(images * masks, masks).expand_as(images), images, masks)
 
 
 def continuation_fill(images: Tensor, masks: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def load_into(model: nn.Module, state: dict, path: Path, raw: bool = False) -> N
         model.load_state_dict(state["model"] if raw else weights(state))
     except (KeyError, RuntimeError, TypeError) as error:
         first = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"the weights in {path} belong to another network: {first}") from None
+        raise ValueError(f"the weights in {path} belong to another network: {first:.150}") from None
 
 
 def network(state: dict, path: Path) -> InpaintingNet:
@@ -90,7 +90,7 @@ def network(state: dict, path: Path) -> InpaintingNet:
     try:
         size = settings.get("trained_size") or settings["size"]
         net = build_model(settings["model"], size, settings["base_channels"], seed=0)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not say which network it is of: {error}") from None
     load_into(net, state, path)
     return net.eval()

@@ -84,7 +84,7 @@ class Photos(Sequence):
         names: Sequence[str] | None = None,
     ):
         if not paths:
-            raise ValueError(f"{name} holds no photograph; files should end in {ENDINGS}")
+            raise ValueError(f"{name} holds no picture; files should end in {ENDINGS}")
         self.paths, self.name, self.root = list(paths), name, root
         self._read = lru_cache(maxsize=None)(read_photo) if keep else read_photo
         self._shrinks, self._names = not keep, names
@@ -123,12 +123,12 @@ def embedded(split: str) -> Photos:
     return Photos(paths, f"embedded {split} photographs", keep=True, names=entries)
 
 
-def folder(root: str | Path) -> Photos:
-    """All photographs below a folder, in the order of their paths; ValueError without any."""
+def folder(root: str | Path, what: str = "photographs") -> Photos:
+    """All pictures below a folder, in the order of their paths; ValueError without any."""
     root = Path(root)
     if not root.is_dir():
         found = f"{root} is a file" if root.is_file() else f"no folder at {root}"
-        raise ValueError(f"{found}; it should be a folder of photographs")
+        raise ValueError(f"{found}; it should be a folder of {what}")
     return Photos(photographs(root), f"folder {root}", root=root)
 
 
@@ -153,7 +153,7 @@ class MaskFolder:
     """Masks on disk from which training draws: any of them, turned and mirrored."""
 
     def __init__(self, root: str | Path, hole: str = "black"):
-        self.masks, self.hole = folder(root), hole
+        self.masks, self.hole = folder(root, "masks"), hole
 
     def draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Draw a mask of shape (size, size), float32: 1 = known, 0 = hole."""

@@ -131,13 +131,8 @@ def evaluate(fill: Fill, crops: Iterator[tuple]) -> pd.DataFrame:
         distances = lite0_distance(comp, images).tolist()
         for k in range(len(images)):
             exact = {"ratio": 1 - masks[k].double().mean().item()}
-            measured = picture_row(
-                picture_of(out[k]),
-                picture_of(comp[k]),
-                picture_of(images[k]),
-                masks[k, 0].numpy() == 0,
-                distances[k],
-            )
+            pictures = (picture_of(x[k]) for x in (out, comp, images))
+            measured = picture_row(*pictures, masks[k, 0].numpy() == 0, distances[k])
             rows.append({"hole_ratio": f"{lo}-{hi}", "border": border, **exact, **measured})
     return pd.DataFrame(rows)
 

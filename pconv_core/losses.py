@@ -117,8 +117,7 @@ class InpaintingLoss(nn.Module):
         terms |= self.feature_terms(*seen)
         terms["tv"] = self.total_variation(p_comp, mask)
         total = sum(self.weights[name] * term for name, term in terms.items())
-        record = {"total": total, **terms}
-        return total, {name: term.detach() for name, term in record.items()}
+        return total, {name: term.detach() for name, term in {"total": total, **terms}.items()}
 
     def feature_terms(self, out: Tensor, comp: Tensor, image: Tensor) -> dict[str, Tensor]:
         """The perceptual and both style terms; 0, without the features, if their weights are 0."""
@@ -151,14 +150,12 @@ class InpaintingLoss(nn.Module):
     @staticmethod
     def perceptual(f_out: list[Tensor], f_comp: list[Tensor], f_gt: list[Tensor]) -> Tensor:
         """L_perceptual: L1 of features, I_out and I_comp against I_gt, each over its elements."""
-        layers = zip(f_out, f_comp, f_gt, strict=True)
-        return sum(_l1(o, g) + _l1(c, g) for o, c, g in layers)
+        return sum(_l1(o, g) + _l1(c, g) for o, c, g in zip(f_out, f_comp, f_gt, strict=True))
 
     @staticmethod
     def style(features: list[Tensor], f_gt: list[Tensor]) -> Tensor:
         """L_style: L1 of Gram matrices over their C_p x C_p entries, summed over the layers."""
-        layers = zip(features, f_gt, strict=True)
-        return sum(_l1(gram(f), gram(g)) for f, g in layers)
+        return sum(_l1(gram(f), gram(g)) for f, g in zip(features, f_gt, strict=True))
 
     @staticmethod
     def total_variation(comp: Tensor, mask: Tensor) -> Tensor:

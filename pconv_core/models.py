@@ -432,6 +432,8 @@ def build_model(name: str | type, size: int, base_channels: int, seed: int) -> I
     kind = name if isinstance(name, type) else MODELS.get(name)
     if kind is None:
         raise ValueError(f"model is {name!r}; it should be one of {', '.join(MODELS)}")
+    if base_channels < 1:
+        raise ValueError(f"base_channels is {base_channels}; it should be at least 1")
     levels = 4 if issubclass(kind, UNet) else levels_for(size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

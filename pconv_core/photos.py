@@ -205,7 +205,7 @@ def _decode(path: Path, picture: Image.Image) -> Picture:
     if "transparency" in picture.info and raw.endswith((";16B", "L;2", "L;4")):
         raise _NotKept(f"{raw} with one colour as transparent is not kept; save it with alpha")
     data = np.fromfile(path, np.uint8)
-    if picture.format in ("AVIF", "HEIF") and _DEEP.search(data[:4096].tobytes()):
+    if picture.format in ("AVIF", "HEIF") and _DEEP.search(data.tobytes()):
         raise _NotKept("it has more than 8 bits a channel")
     if picture.format == "PNG" and cv2.imdecode(data, cv2.IMREAD_UNCHANGED) is None:
         raise _NotKept("its pixels cannot all be decoded")  # Pillow makes what lacks black
@@ -239,20 +239,25 @@ def _read_tiff(path: Path, file: BinaryIO) -> Picture:
     """A TIFF or BigTIFF whose tags say that its numbers can be kept; ValueError if not."""
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong, an error says
     with tifffile.TiffFile(file) as tiff:
-        page, several = tiff.pages[0], len(tiff.pages) > 1
+        page, several = tiff.pages[0], True
+        with suppress(Exception):  # of a malformed description
+            # ImageJ, for one, may write a stack behind a single page.
+            several = len(tiff.pages) > 1 or tiff.series[0].size > page.size
         _check_size(page.imagewidth, page.imagelength)
         if page.is_reduced or 0 in page.databytecounts:  # of which readers make black
             raise _NotKept("its first picture is a small copy, or lacks a part")
         photometric, channels, bits = _kind_of_tiff(page)
+        exif, orientation, turn = None, 1, page.tags.valueof(ORIENTATION)
+        # Some that tifffile reads Pillow does not open.
+        with suppress(Exception), Image.open(path, formats=["TIFF"]) as opened:
+            turn = opened.getexif().get(ORIENTATION)  # which may stand in XMP alone
+            exif, orientation = _described(opened.getexif())
         pixels = None
         if bits in (8, 16) and photometric in (_BLACK_IS_0, _RGB, _INKS):
-            pixels = _by_tifffile(page)
+            pixels = _by_tifffile(page, turn)
     if pixels is None:
         pixels = _tiff_by_others(path, bits, channels)
-    exif, orientation = None, 1
-    # Some that tifffile reads Pillow does not open.
-    with suppress(Exception), Image.open(path, formats=["TIFF"]) as opened:
-        exif, orientation = _described(opened.getexif())
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     inks = photometric == _INKS
     picture = Picture(path, pixels, exif, page.iccprofile, orientation, inks, several)
     opacity = picture.alpha if 1 in page.extrasamples else None
@@ -277,6 +282,7 @@ def _kind_of_tiff(page: tifffile.TiffPage) -> tuple[int, int, int]:
         and (extra == 0 or (extra == 1 and plain and meanings in ([], [1], [2])))
         and (photometric != _YCBCR or page.compression == _JPEG_IN_TIFF)
         and page.imagedepth == 1
+        and (photometric != _INKS or page.tags.valueof(332, 1) == 1)  # cyan, magenta and so on
         # Of a palette's 16 bits eight are kept: those of 8, repeated or followed by zeros.
         and (photometric != _PALETTE or not (page.colormap % 257 * (page.colormap % 256)).any())
     )
@@ -289,7 +295,7 @@ def _kind_of_tiff(page: tifffile.TiffPage) -> tuple[int, int, int]:
     return photometric, channels, bits[0]
 
 
-def _by_tifffile(page: tifffile.TiffPage) -> np.ndarray | None:
+def _by_tifffile(page: tifffile.TiffPage, orientation: int | None) -> np.ndarray | None:
     """Pixels of a TIFF, upright; None if tifffile cannot decompress them."""
     try:
         pixels = page.asarray()
@@ -301,8 +307,7 @@ def _by_tifffile(page: tifffile.TiffPage) -> np.ndarray | None:
         pixels = np.moveaxis(pixels, 0, -1)
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     pixels = pixels.reshape(shape[:2] if shape[2] == 1 else shape)
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return turned(pixels, page.tags.valueof(ORIENTATION), upright=True)
+    return turned(pixels, orientation, upright=True)
 
 
 def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
@@ -310,8 +315,7 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
     with open(path, "rb") as file, Image.open(file, formats=["TIFF"]) as picture:
         picture.load()  # and turns it upright
         if bits < 16 or picture.mode.startswith("I;16"):
-            pixels = np.array(_in_a_mode_we_keep(picture))
-            return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+            return np.array(_in_a_mode_we_keep(picture))
         deep = _by_opencv(path)
         if deep.shape[2] != channels or not np.array_equal(deep >> 8, np.array(picture)):
             raise _NotKept("two readers disagree on its 16-bit colours")
@@ -321,12 +325,15 @@ def _tiff_by_others(path: Path, bits: int, channels: int) -> np.ndarray:
 def _described(exif: Image.Exif, dpi: tuple | None = None) -> tuple[bytes | None, int]:
     """Of EXIF tags, and pixels an inch beside them, what describes the picture; its orientation."""
     kept = Image.Exif()
-    kept.update({282: dpi[0], 283: dpi[1], 296: 2} if dpi and min(dpi) > 0 else {})
+    kept.update({282: dpi[0], 283: dpi[1], 296: 2} if dpi else {})
     try:
         for tag in (*_DESCRIBING, *_DIRECTORIES):
             if value := exif.get_ifd(tag) if tag in _DIRECTORIES else exif.get(tag):
                 # Pillow reads text as Latin-1 and writes it as ASCII.
                 kept[tag] = value.encode("latin-1") if isinstance(value, str) else value
+        if not all(0 < kept.get(tag, 1) < 1e7 for tag in (282, 283)):  # 0/0, or more than PNG holds
+            for tag in (282, 283, 296):
+                kept.pop(tag, None)
         found = kept.tobytes() if kept else None
     except Exception:  # what Pillow makes of malformed tags; the picture does not hang on them
         return None, 1

@@ -3,6 +3,7 @@
 import os
 from unicodedata import normalize
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +11,8 @@ from PIL import Image
 
 from pconv_cli.__main__ import main
 from pconv_cli.files import Masks, others, parted, pictures
-from pconv_core import checkpoints
-from pconv_core.models import build_model
+from pconv_core import photos
 from pconv_core.photos import photographs
-
-SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}
 
 
 def touched(folder, *names):
@@ -22,15 +20,6 @@ def touched(folder, *names):
     for name in names:
         (folder / name).touch()
     return folder
-
-
-@pytest.fixture
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "net.pt"
-    checkpoints.write(
-        path, {"settings": SETTINGS, "model": build_model("pconv", 32, 2, seed=0).state_dict()}
-    )
-    return path
 
 
 def save_pair(image, mask, seed=0):
@@ -89,16 +78,8 @@ def test_accents_are_as_they_look(tmp_path, forms):
 
 
 def test_photographs_and_masks_in_one_folder(tmp_path):
-    names = [
-        "a.png",
-        "a_mask.png",
-        "b.jpg",
-        "b.jpg.png",
-        "c.png",
-        "c_mask001.png",
-        "venetian_mask.png",
-    ]
-    touched(tmp_path, *names)
+    names = "a.png a_mask.png b.jpg b.jpg.png c.png c_mask001.png venetian_mask.png"
+    touched(tmp_path, *names.split())
     images, masks = parted(pictures(tmp_path))
     assert [p.name for p in images] == ["a.png", "b.jpg", "c.png", "venetian_mask.png"]
     assert [p.name for p in masks] == ["a_mask.png", "b.jpg.png", "c_mask001.png"]
@@ -167,6 +148,34 @@ def test_evaluate_pairs_as_people_count_and_takes_one_mask(checkpoint, tmp_path)
     assert found == [["1.png", "m001.png"], ["2.png", "m002.png"], ["10.png", "m010.png"]]
     assert main([*call, "--masks", str(tmp_path / "m" / "m002.png")]) == 0
     assert set(pd.read_csv(table)["mask"]) == {"m002.png"}
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("too big"), MemoryError(), RuntimeError("two\nlines"), cv2.error("no")]
+)
+def test_one_that_fails_in_any_way_is_named(checkpoint, tmp_path, capsys, monkeypatch, error):
+    for k in range(3):
+        save_pair(tmp_path / "in" / f"{k}.png", tmp_path / "m" / f"{k}.png", k)
+    bad, read = tmp_path / "in" / "1.png", photos.read
+
+    def fails(path):
+        if path == bad:
+            raise error
+        return read(path)
+
+    monkeypatch.setattr(photos, "read", fails)
+    both, out = ["--masks", str(tmp_path / "m"), "--out", str(tmp_path / "t.csv")], tmp_path / "out"
+    call = ("--image", tmp_path / "in", "--mask", tmp_path / "m", "--out", out)
+    told = f"left out: {bad}: {' '.join(str(error).split()) or 'MemoryError'}"
+    assert inpaint(checkpoint, *call) == 2
+    assert told in capsys.readouterr().err.splitlines()
+    assert sorted(p.name for p in out.iterdir()) == ["0.png", "2.png"]
+    assert main(["evaluate", "--images", str(tmp_path / "in"), *both]) == 2
+    assert told in capsys.readouterr().err.splitlines()
+    assert pd.read_csv(tmp_path / "t.csv")["picture"].tolist() == ["0.png", "2.png"]
+    monkeypatch.setattr(photos, "read", lambda _: {}["a fault of ours"])
+    with pytest.raises(KeyError):
+        inpaint(checkpoint, *call, "--overwrite")
 
 
 def test_names_that_are_not_utf_8(checkpoint, tmp_path):

@@ -1,5 +1,6 @@
 """Files in other people's layouts against their arithmetic, of F.conv2d and masks alone."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -140,22 +141,44 @@ def doubled(x, like):
     return F.interpolate(x, scale_factor=2.0)[..., : like.shape[-2], : like.shape[-1]]
 
 
-def pconv_by_hand(state, image, mask, with_ones=False):
-    """The output of P-Conv's `PartialUNet`, from [-1, 1] to [0, 1]."""
-    x, m = (image * 2 - 1) * mask, mask.expand_as(image)
-    levels = sum(k.startswith("down") and k.endswith("img_conv.1.weight") for k in state)
-    skips = []
+def by_hand(state, x, mask, sides, conv, norm, with_ones):
+    """A partial U-Net whose levels are named side, number, conv or norm; 0 in the hole."""
+    m, skips, (down, up) = mask.expand_as(x), [], sides
+    levels = sum(k.startswith(down) and k.endswith(f"{conv}.weight") for k in state)
+
+    def level(x, m, name, stride, slope):
+        x, m = partial(x, m, entries(state, name + conv), stride, with_ones)
+        normed = entries(state, name + norm)
+        return F.leaky_relu(batch_norm(x, normed) if normed else x, slope), m
+
+    x = x * mask
     for n in range(1, levels + 1):
         skips.append((x, m))
-        x, m = partial(x, m, entries(state, f"down{n}.pconv.img_conv.1"), 2, with_ones)
-        x = x.relu()  # the norm's result is thrown away
+        x, m = level(x, m, f"{down}{n}", 2, 0.0)
     for n in range(levels, 0, -1):
         skip, skip_mask = skips.pop()
         x, m = (torch.cat(p, 1) for p in ((doubled(x, skip), skip), (doubled(m, skip), skip_mask)))
-        x, m = partial(x, m, entries(state, f"up{n}.pconv.img_conv.1"), 1, with_ones)
-        if n > 1:
-            x = F.leaky_relu(batch_norm(x, entries(state, f"up{n}.norm")), 0.2)
-    return torch.sigmoid(x)
+        x, m = level(x, m, f"{up}{n}", 1, 0.2 if n > 1 else 1.0)
+    return x
+
+
+def pconv_by_hand(state, image, mask, with_ones=False):
+    """The output of P-Conv's `PartialUNet`, whose encoder throws away what its norms give."""
+    state = {k: v for k, v in state.items() if not re.match(r"down\d+\.norm", k)}
+    names = ("down", "up"), ".pconv.img_conv.1", ".norm"
+    return torch.sigmoid(by_hand(state, image * 2 - 1, mask, *names, with_ones))
+
+
+def public_by_hand(state, image, mask, with_ones=False, name="input_conv"):
+    """The output of naoto0804's `PConvUNet`, between ImageNet's mean and deviation."""
+    names = ("enc_", "dec_"), f".conv.{name}", ".bn"
+    return by_hand(state, (image - MEAN) / STD, mask, *names, with_ones) * STD + MEAN
+
+
+def mm_by_hand(state, image, mask, with_ones=True):
+    """The output of MMEditing's `PConvEncoderDecoder`, from [-1, 1] to [0, 1]."""
+    names = ("generator.encoder.enc", "generator.decoder.dec"), ".conv", ".bn"
+    return by_hand(state, image * 2 - 1, mask, *names, with_ones) / 2 + 0.5
 
 
 def unet_by_hand(state, image, mask):
@@ -176,45 +199,6 @@ def unet_by_hand(state, image, mask):
         skip = skips.pop()
         x = level(torch.cat([skip, doubled(x, skip)], 1), f"up{n}", True)
     return torch.tanh(F.conv2d(x, state["up1.weight"], state["up1.bias"], padding=1)) / 2 + 0.5
-
-
-def public_by_hand(state, image, mask, with_ones=False, name="input_conv"):
-    """The output of naoto0804's `PConvUNet`, between ImageNet's mean and deviation."""
-    x, m = (image - MEAN) / STD * mask, mask.expand_as(image)
-    levels = sum(k.startswith("enc") and k.endswith(f"{name}.weight") for k in state)
-    skips = []
-    for n in range(1, levels + 1):
-        skips.append((x, m))
-        x, m = partial(x, m, entries(state, f"enc_{n}.conv.{name}"), 2, with_ones)
-        x = (batch_norm(x, entries(state, f"enc_{n}.bn")) if n > 1 else x).relu()
-    for n in range(levels, 0, -1):
-        skip, skip_mask = skips.pop()
-        x, m = (torch.cat(p, 1) for p in ((doubled(x, skip), skip), (doubled(m, skip), skip_mask)))
-        x, m = partial(x, m, entries(state, f"dec_{n}.conv.{name}"), 1, with_ones)
-        if n > 1:
-            x = F.leaky_relu(batch_norm(x, entries(state, f"dec_{n}.bn")), 0.2)
-    return x * STD + MEAN
-
-
-def mm_by_hand(state, image, mask, with_ones=True):
-    """The output of MMEditing's `PConvEncoderDecoder`, from [-1, 1] to [0, 1]."""
-    x, m = (image * 2 - 1) * mask, mask.expand_as(image)
-    levels = sum("enc" in k and k.endswith("conv.weight") for k in state)
-    skips = []
-
-    def level(x, m, name, stride, slope):
-        x, m = partial(x, m, entries(state, f"{name}.conv"), stride, with_ones)
-        normed = entries(state, f"{name}.bn")
-        return F.leaky_relu(batch_norm(x, normed) if normed else x, slope), m
-
-    for n in range(1, levels + 1):
-        skips.append((x, m))
-        x, m = level(x, m, f"generator.encoder.enc{n}", 2, 0.0)
-    for n in range(levels, 0, -1):
-        skip, skip_mask = skips.pop()
-        x, m = (torch.cat(p, 1) for p in ((doubled(x, skip), skip), (doubled(m, skip), skip_mask)))
-        x, m = level(x, m, f"generator.decoder.dec{n}", 1, 0.2 if n > 1 else 1.0)
-    return x / 2 + 0.5
 
 
 # The three partial and the one traditional network of P-Conv's README, 256 pixels and 224, and

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from nets import save_net
 from PIL import Image
 
 from pconv_cli.__main__ import main
@@ -105,8 +106,7 @@ def good(tmp_path):
     known = np.full((40, 50), 255, np.uint8)
     known[10:20, 15:30] = 0
     Image.fromarray(known).save(files["mask"])
-    net = build_model("pconv", 32, 2, seed=0)
-    checkpoints.write(files["checkpoint"], {"settings": SETTINGS, "model": net.state_dict()})
+    save_net(files["checkpoint"])
     return files
 
 

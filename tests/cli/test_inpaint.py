@@ -6,23 +6,12 @@ import pytest
 import tifffile
 import torch
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from pconv_cli.__main__ import main
 from pconv_cli.pictures import filled, write
-from pconv_core import checkpoints, inpainting
+from pconv_core import inpainting
 from pconv_core import photos as pictures
-from pconv_core.models import build_model
-
-SETTINGS = {"model": "pconv", "size": 32, "base_channels": 2}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "net.pt"
-    checkpoints.write(
-        path, {"settings": SETTINGS, "model": build_model("pconv", 32, 2, seed=0).state_dict()}
-    )
-    return path
 
 
 def colours(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
@@ -223,6 +212,49 @@ def test_tiny_and_narrow(checkpoint, tmp_path, size):
     assert np.array_equal(after.reshape(-1, 3)[1:], pixels.reshape(-1, 3)[1:])
 
 
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "ImageJ", "shaped", "one", "MPO"])
+def test_pictures_behind_the_first_are_not_lost(checkpoint, tmp_path, capsys, kind):
+    """In place they would be; a telephone's second picture is the first again."""
+    source, mask = tmp_path / "in.png", save_mask(tmp_path / "mask.png", hole_in())
+    frames = np.stack([colours(channels=1, seed=k) for k in range(3)])
+    if kind in ("ImageJ", "shaped", "one"):  # which is all that the file has, of a stack too
+        stack = {"data": frames[:1] if kind == "one" else frames, "truncate": True}
+        tifffile.imwrite(source, imagej=kind == "ImageJ", photometric="minisblack", **stack)
+    else:
+        first, *others = map(Image.fromarray, frames)
+        others = [other.crop((0, 0, 9, 9)) if kind == "TIFF" else other for other in others]
+        first.save(source, format=kind, save_all=True, append_images=others)
+    several, before = kind not in ("one", "MPO"), source.read_bytes()
+    assert pictures.read(source).several == several
+    assert run(checkpoint, source, source, "--mask", mask, "--overwrite") == 2 * several
+    assert (source.read_bytes() == before) == several
+    assert ("holds several pictures, of which" in capsys.readouterr().err) == several
+
+
+@pytest.mark.parametrize(
+    ("kind", "out", "lost"),
+    [
+        ("L", "out.webp", "colour profile"),
+        ("RGB", "out.bmp", "EXIF nor the colour profile"),
+        ("RGB", "out.webp", None),
+        (b"gAMA\0\1\x86\xa0", "out.png", "gamma"),
+        (b"gAMA\0\0\xb1\x8f", "out.png", None),
+        (b"cICP\x09\x10\0\1", "out.png", "cICP"),
+    ],
+)
+def test_what_does_not_go_on_is_said(checkpoint, tmp_path, capsys, kind, out, lost):
+    source, mask = tmp_path / "in.png", save_mask(tmp_path / "mask.png", hole_in())
+    more = {"exif": Image.Exif(), "icc_profile": b"of the camera", "pnginfo": PngInfo()}
+    more["exif"][271] = "Maker"
+    if isinstance(kind, bytes):
+        del more["icc_profile"]
+        more["pnginfo"].add(kind[:4], kind[4:])
+    Image.fromarray(colours(channels=1 if kind == "L" else 3)).save(source, **more)
+    assert run(checkpoint, source, tmp_path / out, "--mask", mask) == 0
+    note = f"note: {tmp_path / out} does not keep the {lost} of {source}"
+    assert capsys.readouterr().err.splitlines() == [note] * bool(lost)
+
+
 @pytest.fixture
 def sound(tmp_path):
     """A picture with a hole in it, as a file and in a folder, and links to both."""
@@ -275,37 +307,25 @@ def test_results_that_are_there_are_replaced_when_told(sound, checkpoint, capsys
 
 
 @pytest.mark.parametrize(
-    ("case", "message"),
+    ("net", "image", "out", "hole", "message"),
     [
-        ("missing", "no picture at"),
-        ("jpeg out", "would not keep the known pixels as they are"),
-        ("mask size", r"is 10x10, the picture is 40x50"),
-        ("all hole", "is hole all over"),
-        ("no weights", "no checkpoint at"),
-        ("enormous", "at most 100 million can be worked on"),
+        ("net.pt", "none.png", "out.png", hole_in(), "no picture at"),
+        ("net.pt", "in.png", "out.jpg", None, "would not keep the known pixels as they are"),
+        ("net.pt", "in.png", "out.png", np.eye(10) > 0, "is 10x10, the picture is 40x50"),
+        ("net.pt", "in.png", "out.png", np.ones((40, 50), bool), "is hole all over"),
+        ("none.pt", "in.png", "out.png", hole_in(), "no checkpoint at"),
+        ("net.pt", "large.png", "out.png", None, "at most 100 million can be worked on"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, tmp_path, capsys, case, message):
-    source, out, more = tmp_path / "in.png", tmp_path / "out.png", []
-    Image.fromarray(colours()).save(source)
-    if case == "missing":
-        source = tmp_path / "none.png"
-    elif case == "jpeg out":
-        out = tmp_path / "out.jpg"
-    elif case == "mask size":
-        more = ["--mask", save_mask(tmp_path / "mask.png", np.eye(10) > 0)]
-    elif case == "all hole":
-        more = ["--mask", save_mask(tmp_path / "mask.png", np.ones((40, 50), bool))]
-    elif case == "no weights":
-        checkpoint = tmp_path / "none.pt"
-        more = ["--mask", save_mask(tmp_path / "mask.png", hole_in())]
-    elif case == "enormous":
-        Image.new("1", (40_000, 3000)).save(source)
-    assert run(checkpoint, source, out, *more) == 2
+def test_bad_input_is_one_line(checkpoint, tmp_path, capsys, net, image, out, hole, message):
+    Image.fromarray(colours()).save(tmp_path / "in.png")
+    Image.new("1", (40_000, 3000)).save(tmp_path / "large.png")
+    more = [] if hole is None else ["--mask", save_mask(tmp_path / "mask.png", hole)]
+    assert run(checkpoint.with_name(net), tmp_path / image, tmp_path / out, *more) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
-    assert not out.exists()
+    assert not (tmp_path / out).exists()
     assert not list(tmp_path.glob(".*"))
 
 

@@ -90,6 +90,8 @@ def test_a_mask_keeps_a_known_pixel(kind, lo, size):
     ("options", "message"),
     [
         (["--count", "0"], "--count is 0; it should be at least 1"),
+        (["--size", "-5"], "--size is -5; it should be at least 8"),
+        (["--seed", "-1"], "--seed is -1; it should be at least 0"),
         (["--size", "16", "--hole-ratio", "0.999", "1.0"], "whole number of pixels, 1 to 255"),
         (["--test-set", "--border"], "--test-set has its own ratios and borders"),
     ],

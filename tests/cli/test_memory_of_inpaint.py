@@ -6,10 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from nets import save_net
 from PIL import Image
-
-from pconv_core import checkpoints
-from pconv_core.models import build_model
 
 # `make stress` sets 12.
 MEGAPIXELS = float(os.environ.get("PCONV_MEGAPIXELS", "0"))
@@ -46,11 +44,7 @@ def test_a_large_hole_in_two_and_a_half_gigabytes(tmp_path):
 @pytest.mark.skipif(not MEGAPIXELS, reason="make stress: a small one would take less anyway")
 def test_a_large_photograph_in_four_gigabytes(tmp_path):
     """The paper's network, holes all over: 12 megapixels may take 4 GB."""
-    settings = {"model": "pconv", "size": 256, "base_channels": 64}
-    checkpoints.write(
-        tmp_path / "net.pt",
-        {"settings": settings, "model": build_model("pconv", 256, 64, 0).state_dict()},
-    )
+    save_net(tmp_path / "net.pt", size=256, width=64)
     height = round((MEGAPIXELS * 1e6 * 3 / 4) ** 0.5)
     shape = (height, height * 4 // 3)
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)

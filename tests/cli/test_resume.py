@@ -168,7 +168,19 @@ def test_other_settings_are_refused(tmp_path, capsys):
         (["--model", "nope"], "model is 'nope'; it should be one of pconv, "),
         (["--from", "nope"], "no checkpoint at nope"),
         (["--images", "FILE"], "FILE is a file; it should be a folder of photographs"),
-        (["--masks", "FILE"], "FILE is a file; it should be a folder of photographs"),
+        (["--masks", "FILE"], "FILE is a file; it should be a folder of masks"),
+        (["--masks", "nope"], "no folder at nope; it should be a folder of masks"),
+        (["--mask-hole", "white"], "--mask-hole is for --masks, which should be given too"),
+        (["--may-change"], "--may-change is for --resume, which should be given too"),
+        (["--feature-width", "0"], "--feature-width is 0.0; it should be above 0"),
+        (["--feature-width", "inf"], "--feature-width is inf; it should be below 2**63"),
+        (["--epochs", "nan"], "--epochs is nan; it should be above 0"),
+        (["--epochs", "inf"], "--epochs is inf; it should be below 2**63"),
+        (["--lr", "inf"], "--learning-rate is inf; it should be below 2**63"),
+        (["--steps", "0"], "--steps is 0; it should be at least 1"),
+        (["--workers", "-1"], "--workers is -1; it should be at least 0"),
+        (["--seed", "9" * 400], "9; it should be below 2**63"),
+        (["--lambda-perceptual", "-1"], "--lambda-perceptual is -1.0; it should be at least 0"),
         (["--from", "FILE"], "it holds no weights, or more than weights"),
         (["--checkpoint", "FILE/net.pt"], "--checkpoint: FILE is a file; it should be a folder"),
         (["--checkpoint", "."], "--checkpoint: . is a folder; it should be a file"),
@@ -178,7 +190,7 @@ def test_other_settings_are_refused(tmp_path, capsys):
         (["--preview", "FILE/p.png"], "--preview: FILE is a file; it should be a folder"),
         (["--average", "1.1"], "--average is 1.1; it should be in [0, 1]"),
         (["--average", "nan"], "--average is nan; it should be in [0, 1]"),
-        (["--lambda-style", "inf"], "--lambda-style is inf; it should be at least 0"),
+        (["--lambda-style", "inf"], "--lambda-style is inf; it should be below 2**63"),
         (["--record", "FILE"], "FILE exists; --resume goes on with it, or name another file"),
         (["--record", "net.pt"], "--checkpoint, --record name one file twice"),
     ],
@@ -187,7 +199,7 @@ def test_bad_paths_are_one_line_before_the_first_step(tmp_path, capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "train", None)  # calling it would be a TypeError
     (tmp_path / "FILE").write_text("x")
-    named = ["--images", "embedded", "--checkpoint", "net.pt", "--steps", "1"]
+    named = ["--images", "embedded", "--checkpoint", "net.pt"]
     assert main(["train", *named, *more]) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ")

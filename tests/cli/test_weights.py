@@ -1,8 +1,11 @@
 """What is exported inpaints as the checkpoint did, within half precision."""
 
+import json
+
 import pytest
 import torch
-from safetensors.torch import load_file
+from nets import save_net
+from safetensors.torch import load_file, save_file
 
 from pconv_cli import weights
 from pconv_cli.__main__ import main
@@ -12,14 +15,8 @@ from pconv_core.models import build_model
 SETTINGS = {"size": 32, "base_channels": 4}
 
 
-def saved(path, model="pconv"):
-    net = build_model(model, 32, 4, seed=1)
-    checkpoints.write(path, {"settings": {"model": model, **SETTINGS}, "model": net.state_dict()})
-    return net.eval()
-
-
 def test_exported_weights_inpaint_alike(tmp_path):
-    net = saved(tmp_path / "a.pt")
+    net = save_net(tmp_path / "a.pt")
     out = tmp_path / "a.safetensors"
     assert main(["export", "--checkpoint", str(tmp_path / "a.pt"), "--out", str(out)]) == 0
     image, mask = torch.rand(1, 3, 40, 33), (torch.rand(1, 1, 40, 33) < 0.7).float()
@@ -58,7 +55,7 @@ def test_what_cannot_be_exported(tmp_path, capsys):
         assert not (tmp_path / out).exists()
         return capsys.readouterr().err
 
-    saved(tmp_path / "a.pt")
+    save_net(tmp_path / "a.pt")
     assert "it should end in .safetensors" in export(tmp_path / "a.pt", "out.pt")
     assert "no checkpoint at" in export(tmp_path / "none.pt")
     net = build_model("pconv", 32, 4, seed=1)
@@ -72,8 +69,22 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     assert "b.safetensors is already exported; it should" in export(tmp_path / "b.safetensors")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [None, [1], "x", {}, *({**SETTINGS, "model": "pconv", "base_channels": n} for n in (0, -1))],
+)
+def test_a_file_that_does_not_say_which_network_it_is_of(tmp_path, settings):
+    state = {"format": checkpoints.FORMAT, "settings": settings, "model": {}}
+    torch.save(state, tmp_path / "a.pt")
+    metadata = {checkpoints.FORMAT: json.dumps(settings)}
+    save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", metadata)
+    for path in (tmp_path / "a.pt", tmp_path / "a.safetensors"):
+        with pytest.raises(ValueError, match=f"^{path} does not say which network it is of: .+$"):
+            weights.load_network(path)
+
+
 def test_export_writes_over_no_file_unless_told(tmp_path, capsys):
-    saved(tmp_path / "a.pt")
+    save_net(tmp_path / "a.pt")
     out = tmp_path / "a.safetensors"
     call = ["export", "--checkpoint", str(tmp_path / "a.pt"), "--out", str(out)]
     out.write_text("of someone else")
@@ -85,7 +96,7 @@ def test_export_writes_over_no_file_unless_told(tmp_path, capsys):
 
 
 def test_damaged_safetensors_are_refused(tmp_path):
-    saved(tmp_path / "b.pt")
+    save_net(tmp_path / "b.pt")
     weights.export(tmp_path / "b.pt", tmp_path / "b.safetensors")
     whole = (tmp_path / "b.safetensors").read_bytes()
     for cut in (0, 5, 100, len(whole) - 1):

@@ -62,7 +62,7 @@ def test_official_layouts(tmp_path, kind, train, val):
 def test_missing_photographs_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no folder at .*nowhere"):
         open_photos(str(tmp_path / "nowhere"), "train")
-    with pytest.raises(ValueError, match=r"holds no photograph; files should end in .*\.jpg"):
+    with pytest.raises(ValueError, match=r"holds no picture; files should end in .*\.jpg"):
         folder(tmp_path)
 
 

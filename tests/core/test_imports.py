@@ -8,11 +8,8 @@ from pathlib import Path
 import pconv_core
 
 ROOT = Path(pconv_core.__file__).parents[1]
-FORBIDDEN = {
-    "pconv_core": {"pconv_study", "pconv_cli"},
-    "pconv_study": {"pconv_cli"},
-    "pconv_cli": {"pconv_study"},
-}
+FORBIDDEN = {"pconv_core": {"pconv_study", "pconv_cli"}}
+FORBIDDEN |= {"pconv_study": {"pconv_cli"}, "pconv_cli": {"pconv_study"}}
 
 
 def imported(source):
@@ -35,10 +32,8 @@ def test_imports_run_one_way():
         for name in imported(path.read_text()) & others
     ]
     assert wrong == []
-    assert imported("def f():\n    from pconv_study import run\n    import os.path") == {
-        "pconv_study",
-        "os",
-    }
+    source = "def f():\n    from pconv_study import run\n    import os.path"
+    assert imported(source) == {"pconv_study", "os"}
 
 
 def test_the_loss_needs_neither_files_nor_pictures():

@@ -92,14 +92,8 @@ def test_equals_the_window_loop_in_value_and_gradient(kind, loop, case):
         (torch.rand((2, 1 if case["one_channel"] else s[1], *size), generator=g) < case["known"])
         for s in shapes
     ]
-    layer = kind(
-        sum(case["parts"]),
-        case["out"],
-        case["kernel"],
-        case["stride"],
-        case["padding"],
-        case["dilation"],
-    )
+    how = [case[name] for name in ("stride", "padding", "dilation")]
+    layer = kind(sum(case["parts"]), case["out"], case["kernel"], *how)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.copy_(torch.rand(parameter.shape, generator=g) - 0.5)
@@ -109,15 +103,8 @@ def test_equals_the_window_loop_in_value_and_gradient(kind, loop, case):
     theirs_x = [x.clone().requires_grad_() for x in xs]
     weight = layer.weight.detach().double().requires_grad_()
     bias = layer.bias.detach().double().requires_grad_()
-    ref, ref_mask = loop(
-        theirs_x,
-        [m.double().expand_as(x) for m, x in zip(masks, xs, strict=True)],
-        weight,
-        bias,
-        case["stride"],
-        case["padding"],
-        case["dilation"],
-    )
+    theirs_masks = [m.double().expand_as(x) for m, x in zip(masks, xs, strict=True)]
+    ref, ref_mask = loop(theirs_x, theirs_masks, weight, bias, *how)
     assert torch.equal(new_mask.double(), ref_mask)
     assert close(y, ref)
 

@@ -153,13 +153,8 @@ def test_killed_at_any_moment_the_same_command_goes_on_to_the_same_rows(tiny):
     tiny.write(methods=["mean fill"])
     (tiny.folder / "driver.py").write_text(DRIVER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "driver.py", str(KILLS)],
-        cwd=tiny.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    how = {"cwd": tiny.folder, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "driver.py", str(KILLS)], **how)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 8  # each kind
     expected = tables(tiny.folder / "undisturbed")

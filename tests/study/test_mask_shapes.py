@@ -21,11 +21,8 @@ def test_shape_against_scipy(height, width, number):
     assert found["mean_depth"] == pytest.approx(depth[hole].mean() / side, rel=0.03)
     assert found["known_parts"] == ndimage.label(~hole, np.ones((3, 3)))[1]
     # Pixels that have both kinds among their neighbours and themselves.
-    near = [
-        np.pad(hole, 1, mode="edge")[y : y + height, x : x + width]
-        for y in range(3)
-        for x in range(3)
-    ]
+    wide = np.pad(hole, 1, mode="edge")
+    near = [wide[y : y + height, x : x + width] for y in range(3) for x in range(3)]
     both = np.any(near, axis=0) & ~np.all(near, axis=0)
     assert found["contour"] == pytest.approx(both.sum() / 2 / side)
     assert found["hole_ratio"] == hole.mean()

@@ -199,11 +199,7 @@ def test_exchanged_networks_are_seen_in_every_table_that_a_chapter_compares(proj
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        {"loss_weights.tv": 0.0},
-        {"loss_weights.perceptual": -0.05},
-        {"network": "ConvUNet"},
-    ],
+    [{"loss_weights.tv": 0.0}, {"loss_weights.perceptual": -0.05}, {"network": "ConvUNet"}],
     ids=["total variation dropped", "a sign flipped", "plain for partial"],
 )
 def test_the_first_losses_see_damage(damage, tmp_path, monkeypatch):
