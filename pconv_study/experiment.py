@@ -118,7 +118,7 @@ class Run:
             that are shared with other cells included.
         """
         number, path = cell.stage_of(samples), self._weights(cell, samples)
-        with _locked(path.with_name(f"{path.stem.rpartition('-')[0]}.lock")):
+        with locked(path.with_name(f"{path.stem.rpartition('-')[0]}.lock")):
             if not all(path.with_suffix(e).is_file() for e in (".csv", ".minutes", path.suffix)):
                 self._train(cell, number, samples, path)
         net = deviations.network(cell.settings, cell.seed)
@@ -205,7 +205,7 @@ class Run:
 
     def do(self, cell: Cell, photos: str = VALIDATION) -> None:
         """Train a cell to each read-out and measure it there, unless it was done before."""
-        with _locked(self.states / f"{self.experiment.name}-{cell.name}.lock"):
+        with locked(self.states / f"{self.experiment.name}-{cell.name}.lock"):
             for samples in cell.readouts:
                 if not self.is_done(cell, samples, photos):
                     self._need_weights(cell, samples, photos)
@@ -284,7 +284,7 @@ class Run:
         return manifest(self.output)
 
     def _note(self, line: dict) -> None:
-        with _locked(self.output / ".manifest.lock"):
+        with locked(self.output / ".manifest.lock"):
             before = self.manifest()
             same = (before[KEY] == pd.Series({k: line[k] for k in KEY})).all(axis=1)
             lines = [*before[~same].to_dict("records"), line]
@@ -410,7 +410,7 @@ def _commit() -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process, however it ends; wait for it if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:

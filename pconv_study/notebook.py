@@ -18,7 +18,7 @@ from pconv_core.masks import BINS
 from pconv_core.models import InpaintingNet, composite
 from pconv_core.writing import whole
 from pconv_study import figures, measures, statistics
-from pconv_study.experiment import Run
+from pconv_study.experiment import Run, locked
 from pconv_study.settings import Cell, Experiment, digest, pick
 from pconv_study.statistics import NOT_TRAINED
 
@@ -209,9 +209,8 @@ class Study:
 
     def save_figure(self, figure: Figure, name: str) -> Figure:
         """Write figures/NAME.png, and return the figure, to be shown."""
-        path = self.output / "figures" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return figures.save(figure, path)
+        with whole(self.output / "figures" / f"{name}.png") as unfinished:
+            return figures.save(figure, unfinished)
 
     def committed(self, experiment: str, files: str = "rows/*.csv") -> pd.DataFrame:
         """Read what is committed of an experiment: all tables of a pattern; ValueError if none."""
@@ -270,7 +269,8 @@ class Study:
         return pd.read_csv(path)
 
     def _write(self, kind: str, name: str, table: pd.DataFrame, digits: str) -> None:
-        with whole(self.output / kind / name) as unfinished:
+        # Chapters side by side may write the same loss record.
+        with locked(self.output / ".lock"), whole(self.output / kind / name) as unfinished:
             table.to_csv(unfinished, index=False, float_format=digits)
 
 
